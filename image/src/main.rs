@@ -1,0 +1,3 @@
+//! The `skerry` command: builds the image, boots it, talks to it.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! PID 1 of the appliance: mounts, cgroups, network, state disk, services. Knows no Kubernetes.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! The kubelet: pod workers, the pure plan, CRI runtime, volumes, probes, logs, streaming, stats.
+//!
+//! Pure core: `plan`, `status`, back-off and probe decisions.
+//!
+//! It must know neither apiserver nor store.

@@ -1,0 +1,1 @@
+//! What every test layer shares: finding the repository and the built programs, and waiting with a deadline.
