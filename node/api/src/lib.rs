@@ -3,3 +3,12 @@
 //! Pure core: everything; no I/O, no clock, no async.
 //!
 //! It must not know any kind, schema, storage or transport.
+
+pub mod meta;
+pub mod path;
+pub mod status;
+pub mod tree;
+
+pub use path::{FieldError, FieldPath};
+pub use status::Status;
+pub use tree::{Map, Name, Tree};
