@@ -5,7 +5,9 @@
 //! It must not know any kind, schema, storage or transport.
 
 pub mod meta;
+pub mod names;
 pub mod path;
+pub mod selector;
 pub mod status;
 pub mod tree;
 
