@@ -15,6 +15,7 @@ pub mod power;
 pub mod process;
 pub mod socket;
 pub mod terminal;
+pub mod watch;
 
 use std::io;
 

@@ -64,6 +64,22 @@ pub fn reap_one() -> io::Result<Option<(u32, End)>> {
     }
 }
 
+/// Whether this process has children, ended ones that are not reaped yet among them.
+pub fn has_children() -> io::Result<bool> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: an all-zero siginfo_t is valid, and waitid writes at most one through the pointer, which lives through
+    // the call. With WNOWAIT nothing is reaped.
+    let result = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_ALL, 0, &raw mut info, flags)
+    };
+    match checked(result, "look for children") {
+        Ok(_) => Ok(true),
+        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Sends `signal` to the process `pid`. A process that is gone already is no error: `Ok(false)`.
 pub fn signal(pid: u32, signal: Signal) -> io::Result<bool> {
     sent(kill(raw(pid)?, signal), format_args!("send {signal} to process {pid}"))
@@ -120,4 +136,10 @@ pub fn become_reaper() -> io::Result<()> {
 /// The name that `ps` shows for this thread.
 pub fn set_name(name: &std::ffi::CStr) -> io::Result<()> {
     nix::sys::prctl::set_name(name).map_err(|e| said("set the process name", e))
+}
+
+/// Sets how many files this process and its later children may open: at first, and after raising it themselves.
+pub fn raise_file_limit(soft: u64, hard: u64) -> io::Result<()> {
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, soft, hard)
+        .map_err(|e| said("raise the limit of open files", e))
 }

@@ -1,0 +1,15 @@
+//! The phases of the boot, one file each; `boot::PHASES` is their order.
+
+pub mod cgroups;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod devices;
+pub mod disk;
+pub mod entropy;
+pub mod greeting;
+pub mod hostname;
+pub mod mounts;
+pub mod network;
+pub mod services;
+pub mod sysctls;

@@ -1,0 +1,39 @@
+//! Starts a supervisor for every service of the table.
+
+use crate::boot::{Boot, Failure, Phase};
+use crate::logs::{self, ring::Ring};
+use crate::services::{Entry, State, Surroundings, TABLE, supervise};
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use tokio::sync::mpsc;
+
+/// The phase.
+pub const PHASE: Phase = Phase { name: "services", run: |boot| Box::pin(async { run(boot) }) };
+
+/// Orders that wait for one supervisor: a user types them.
+const ORDERS_QUEUE: usize = 4;
+
+fn run(boot: &mut Boot) -> Result<(), Failure> {
+    let around = Surroundings {
+        config: Rc::new(boot.config.clone()),
+        console: boot.console.clone(),
+        children: boot.children.clone(),
+        readiness: boot.readiness.clone(),
+        services: boot.services.clone(),
+        failed: boot.failed.clone(),
+    };
+    for service in TABLE.iter().filter(|service| (service.wanted)(&boot.config)) {
+        let (sender, orders) = mpsc::channel(ORDERS_QUEUE);
+        let log = Rc::new(RefCell::new(Ring::new(Path::new(logs::FOLDER), service.name)));
+        let entry =
+            Entry { state: State::Waiting, pid: None, restarts: 0, last_end: None, log: log.clone(), orders: sender };
+        boot.services.entries.borrow_mut().insert(service.name, entry);
+        let orders = Rc::new(tokio::sync::Mutex::new(orders));
+        let around = around.clone();
+        crate::guard::keep_running(service.name, boot.console.clone(), move || {
+            supervise::run(service, around.clone(), log.clone(), orders.clone())
+        });
+    }
+    Ok(())
+}

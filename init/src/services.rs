@@ -1,0 +1,252 @@
+//! The services: one table, a supervisor for each. Starting follows readiness, a service that ends is started again
+//! after a wait that grows.
+
+pub mod backoff;
+pub mod demand;
+pub mod ready;
+pub mod supervise;
+
+use crate::children::Children;
+use crate::config::Config;
+use crate::config::keys::{DOCKER, SHELL};
+use crate::console::Console;
+use crate::logs::ring::Ring;
+use crate::readiness::Readiness;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Where services find programs.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How a service is known to be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// A connection to this socket is accepted.
+    Socket(&'static str),
+    /// As soon as it runs.
+    Started,
+}
+
+/// What starts a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The boot.
+    Boot,
+    /// The first connection to this socket, which init holds open and passes on as descriptor 3.
+    Connection(&'static str),
+}
+
+/// One service.
+pub struct Service {
+    /// Its name.
+    pub name: &'static str,
+    /// The program.
+    pub program: &'static str,
+    /// Its arguments.
+    pub arguments: &'static [&'static str],
+    /// More of its environment than `PATH` and `HOME`.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// What must be ready before it starts: phases and services.
+    pub needs: &'static [&'static str],
+    /// How it is known to be ready.
+    pub ready: Ready,
+    /// What starts it.
+    pub start: Start,
+    /// Whether the boot has failed when it cannot be brought up.
+    pub vital: bool,
+    /// Whether readiness is a milestone that init reports.
+    pub milestone: bool,
+    /// How dear it is when memory runs out: -1000 is never killed.
+    pub oom_score: i16,
+    /// How long it may take to end after SIGTERM.
+    pub stop_wait: Duration,
+    /// Whether this machine has it.
+    pub wanted: fn(&Config) -> bool,
+    /// The terminal it is given instead of a log.
+    pub terminal: fn(&Config) -> Option<String>,
+}
+
+const fn no_terminal(_: &Config) -> Option<String> {
+    None
+}
+
+/// Every service: one entry each. At the end of the machine they are stopped from the bottom up.
+pub const TABLE: &[Service] = &[
+    Service {
+        name: "containerd",
+        program: "/usr/bin/containerd",
+        arguments: &["--config", "/usr/lib/skerry/containerd.toml"],
+        environment: &[],
+        needs: &["disk"],
+        ready: Ready::Socket("/run/containerd/containerd.sock"),
+        start: Start::Boot,
+        vital: true,
+        milestone: true,
+        oom_score: -999,
+        stop_wait: Duration::from_secs(5),
+        wanted: |_| true,
+        terminal: no_terminal,
+    },
+    Service {
+        name: "docker",
+        program: "/usr/bin/dockerd",
+        arguments: &[
+            "--host=fd://",
+            "--containerd=/run/containerd/containerd.sock",
+            "--containerd-namespace=k8s.io",
+            "--containerd-plugins-namespace=plugins.moby",
+            "--feature=containerd-snapshotter=true",
+            "--data-root=/var/lib/docker",
+            "--exec-root=/run/docker",
+            "--bridge=docker0",
+            "--iptables=false",
+            "--ip6tables=false",
+        ],
+        environment: &[],
+        needs: &["containerd", "network"],
+        ready: Ready::Started,
+        start: Start::Connection("/run/docker.sock"),
+        vital: false,
+        milestone: false,
+        oom_score: -500,
+        stop_wait: Duration::from_secs(10),
+        wanted: |config| config.flag(&DOCKER) && std::path::Path::new("/usr/bin/dockerd").exists(),
+        terminal: no_terminal,
+    },
+    // It does not wait for containerd: its store, authority and API start meanwhile on the other processor.
+    Service {
+        name: "node",
+        program: "/usr/bin/node",
+        arguments: &["--config", crate::phases::config::NODE_TOML],
+        environment: &[("SKERRY_INIT_SOCKET", crate::control::PATH)],
+        needs: &["disk", "network"],
+        ready: Ready::Started,
+        start: Start::Boot,
+        vital: true,
+        milestone: false,
+        oom_score: -999,
+        stop_wait: Duration::from_secs(20),
+        wanted: |_| true,
+        terminal: no_terminal,
+    },
+    // Only an image made for debugging has a shell.
+    Service {
+        name: "shell",
+        program: "/bin/sh",
+        arguments: &["-l"],
+        environment: &[("TERM", "linux")],
+        needs: &[],
+        ready: Ready::Started,
+        start: Start::Boot,
+        vital: false,
+        milestone: false,
+        oom_score: 0,
+        stop_wait: Duration::from_secs(1),
+        wanted: |config| !config.text(&SHELL).is_empty() && std::path::Path::new("/bin/sh").exists(),
+        terminal: |config| Some(format!("/dev/{}", config.text(&SHELL))),
+    },
+];
+
+/// What a supervisor is told.
+#[derive(Debug)]
+pub enum Order {
+    /// End the process and start it anew.
+    Restart,
+    /// End the process and the supervisor.
+    Stop,
+}
+
+/// Where a service is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Something it needs is not ready.
+    Waiting,
+    /// Its socket is open; nobody has called yet.
+    Sleeping,
+    /// Its process runs but is not ready.
+    Starting,
+    /// It is ready.
+    Running,
+    /// It ended and will be started again.
+    Restarting,
+    /// It was stopped for good.
+    Stopped,
+}
+
+/// One service as others see it.
+pub struct Entry {
+    /// Where it is in its life.
+    pub state: State,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// How it last ended.
+    pub last_end: Option<String>,
+    /// Its log.
+    pub log: Rc<RefCell<Ring>>,
+    /// Its supervisor's ear.
+    pub orders: mpsc::Sender<Order>,
+}
+
+/// All services of this machine. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// By name.
+    pub entries: Rc<RefCell<BTreeMap<&'static str, Entry>>>,
+}
+
+/// What supervisors share.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The settings.
+    pub config: Rc<Config>,
+    /// Where to say things.
+    pub console: Console,
+    /// The processes.
+    pub children: Children,
+    /// What is ready.
+    pub readiness: Readiness,
+    /// The services.
+    pub services: Services,
+    /// Told once when a service cannot be brought up during the boot.
+    pub failed: mpsc::Sender<(&'static str, crate::boot::Failure)>,
+}
+
+impl Services {
+    /// Changes what others see of `name`.
+    pub fn update(&self, name: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.borrow_mut().get_mut(name) {
+            change(entry);
+        }
+    }
+
+    /// Gives an order; `false` when there is no such service or it is behind with its orders.
+    pub fn order(&self, name: &str, order: Order) -> bool {
+        self.entries.borrow().get(name).is_some_and(|entry| entry.orders.try_send(order).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_needs_only_what_the_boot_or_another_service_makes_ready() {
+        let made: Vec<&str> = ["disk", "network"].into_iter().chain(TABLE.iter().map(|service| service.name)).collect();
+        for service in TABLE {
+            for need in service.needs {
+                assert!(made.contains(need) && *need != service.name, "{} needs {need}", service.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_services_are_their_own() {
+        let names: std::collections::BTreeSet<&str> = TABLE.iter().map(|service| service.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+    }
+}

@@ -1,0 +1,272 @@
+//! The life of one service: wait for what it needs, start it, see it become ready, see it end, wait, start again.
+
+use super::backoff::{Backoff, TRIES_MAX};
+use super::demand::Door;
+use super::{Order, PATH, Ready, Service, Start, State, Surroundings, ready};
+use crate::boot::Failure;
+use crate::children::{Running, output_pipe};
+use crate::logs::lines::{Lines, is_fatal};
+use crate::logs::ring::Ring;
+use crate::phases::cgroups;
+use serde_json::Map;
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use sys::launch::{Launch, Streams};
+use sys::process::{End, Kind};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tokio::time::{Duration, Instant, timeout};
+
+/// How long a process may take to vanish after SIGKILL before its supervisor stops waiting: one stuck in a device
+/// must not stop the machine from ending.
+const KILL_WAIT: Duration = Duration::from_secs(2);
+/// Lines of a service's log that the console shows when it dies.
+const LAST_WORDS_LINES: usize = 5;
+
+/// What ended a run.
+enum Outcome {
+    /// The process ended by itself.
+    Ended(End),
+    /// It was ended to be started anew.
+    Restart,
+    /// It was ended for good.
+    Stop,
+}
+
+/// Runs `service` until it is stopped for good.
+pub async fn run(
+    service: &'static Service,
+    around: Surroundings,
+    log: Rc<RefCell<Ring>>,
+    orders: Rc<tokio::sync::Mutex<mpsc::Receiver<Order>>>,
+) -> io::Result<()> {
+    let mut orders = orders.lock().await;
+    let door = match service.start {
+        Start::Boot => None,
+        Start::Connection(path) => Some(Door::open(Path::new(path))?),
+    };
+    let mut backoff = Backoff::default();
+    let mut was_ready = false;
+    loop {
+        if !wait_for_turn(service, &around, door.as_ref(), &mut orders).await? {
+            break;
+        }
+        let began = Instant::now();
+        let outcome = match start(service, &around, door.as_ref(), &log) {
+            Ok(running) => watch(service, &around, running, &mut orders, &mut was_ready).await,
+            Err(e) => {
+                log.borrow_mut().add(format!("init: {e}").as_bytes());
+                around.console.say(&format!("init: {e}"));
+                Outcome::Ended(End::Exited(127))
+            }
+        };
+        around.readiness.clear(service.name);
+        around.services.update(service.name, |entry| entry.pid = None);
+        let wait = match outcome {
+            Outcome::Stop => break,
+            Outcome::Restart => Duration::ZERO,
+            Outcome::Ended(end) => {
+                let wait = backoff.ended(began.elapsed());
+                report_end(service, &around, &log.borrow(), end, wait);
+                if backoff.ends() == TRIES_MAX && service.vital && !around.readiness.has("ready") {
+                    tell_failed(service, &around, end);
+                }
+                wait
+            }
+        };
+        around.services.update(service.name, |entry| {
+            entry.state = State::Restarting;
+            entry.restarts += 1;
+        });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            order = orders.recv() => if !matches!(order, Some(Order::Restart)) { break },
+        }
+    }
+    around.services.update(service.name, |entry| entry.state = State::Stopped);
+    Ok(())
+}
+
+/// Waits for what the service needs and for its first caller. `false` when it is to stop instead.
+async fn wait_for_turn(
+    service: &Service,
+    around: &Surroundings,
+    door: Option<&Door>,
+    orders: &mut mpsc::Receiver<Order>,
+) -> io::Result<bool> {
+    let turn = async {
+        if let Some(door) = door {
+            around.services.update(service.name, |entry| entry.state = State::Sleeping);
+            door.knock().await?;
+        }
+        around.services.update(service.name, |entry| entry.state = State::Waiting);
+        around.readiness.wait_for(service.needs).await;
+        Ok(true)
+    };
+    let stop = async {
+        // There is nothing to restart yet.
+        while let Some(Order::Restart) = orders.recv().await {}
+        Ok(false)
+    };
+    tokio::select! {
+        turn = turn => turn,
+        stop = stop => stop,
+    }
+}
+
+fn start(
+    service: &Service,
+    around: &Surroundings,
+    door: Option<&Door>,
+    log: &Rc<RefCell<Ring>>,
+) -> io::Result<Running> {
+    let cgroup = PathBuf::from(cgroups::SYSTEM).join(service.name);
+    std::fs::create_dir_all(&cgroup)
+        .map_err(|e| io::Error::new(e.kind(), format!("make the cgroup {}: {e}", cgroup.display())))?;
+    let streams = match (service.terminal)(&around.config) {
+        Some(path) => Streams::Terminal(path.into()),
+        None => {
+            let (output, writer) = output_pipe()?;
+            let (console, log) = (around.console.clone(), log.clone());
+            tokio::task::spawn_local(capture(service.name, output, log, console));
+            Streams::Captured(writer)
+        }
+    };
+    let listen = door.map(Door::socket).transpose()?;
+    let launch = Launch { command: command(service, listen.is_some()), cgroup: Some(cgroup), streams, listen };
+    let running = around.children.start(launch)?;
+    let pid = running.pid;
+    if let Err(e) = std::fs::write(format!("/proc/{pid}/oom_score_adj"), service.oom_score.to_string()) {
+        around.console.say(&format!("init: set the OOM score of {}: {e}", service.name));
+    }
+    around.services.update(service.name, |entry| {
+        entry.state = State::Starting;
+        entry.pid = Some(pid);
+    });
+    Ok(running)
+}
+
+/// A passed socket must be announced with the process's own id, which only the process knows: init itself, run as a
+/// program, does that and turns into the service.
+fn command(service: &Service, passes_socket: bool) -> Command {
+    let mut command = if passes_socket {
+        let mut command = Command::new("/proc/self/exe");
+        command.args([crate::trampoline::WORD, service.program]);
+        command
+    } else {
+        Command::new(service.program)
+    };
+    command.args(service.arguments).env_clear().env("PATH", PATH).env("HOME", "/root").current_dir("/");
+    command.envs(service.environment.iter().copied());
+    command
+}
+
+/// Sees the process become ready and end, and carries out orders meanwhile.
+async fn watch(
+    service: &'static Service,
+    around: &Surroundings,
+    mut running: Running,
+    orders: &mut mpsc::Receiver<Order>,
+    was_ready: &mut bool,
+) -> Outcome {
+    let ready = async {
+        match service.ready {
+            Ready::Started => Ok(()),
+            Ready::Socket(path) => ready::socket(Path::new(path)).await,
+        }
+    };
+    let mut ready = std::pin::pin!(ready);
+    let mut waits = true;
+    loop {
+        tokio::select! {
+            end = &mut running.end => return Outcome::Ended(end.unwrap_or(End::Killed(0))),
+            result = &mut ready, if waits => {
+                waits = false;
+                match result {
+                    Ok(()) => announce(service, around, was_ready),
+                    Err(e) => around.console.say(&format!("init: wait for {}: {e}", service.name)),
+                }
+            }
+            order = orders.recv() => {
+                end(service, around, &mut running).await;
+                return if matches!(order, Some(Order::Restart)) { Outcome::Restart } else { Outcome::Stop };
+            }
+        }
+    }
+}
+
+fn announce(service: &'static Service, around: &Surroundings, was_ready: &mut bool) {
+    around.services.update(service.name, |entry| entry.state = State::Running);
+    around.readiness.set(service.name);
+    if service.milestone && !*was_ready {
+        around.console.milestone(service.name, Map::new());
+    }
+    *was_ready |= service.milestone;
+}
+
+/// SIGTERM, a limited wait, SIGKILL. Only to the process itself: what it left behind (containerd's shims) lives on.
+async fn end(service: &Service, around: &Surroundings, running: &mut Running) {
+    for (kind, wait) in [(Kind::SIGTERM, service.stop_wait), (Kind::SIGKILL, KILL_WAIT)] {
+        if let Err(e) = sys::process::signal(running.pid, kind) {
+            around.console.say(&format!("init: stop {}: {e}", service.name));
+        }
+        if timeout(wait, &mut running.end).await.is_ok() {
+            return;
+        }
+        around.console.say(&format!("init: {} did not end within {} s of {kind}", service.name, wait.as_secs()));
+    }
+}
+
+fn report_end(service: &Service, around: &Surroundings, log: &Ring, end: End, wait: Duration) {
+    let text = end.to_string();
+    around.services.update(service.name, |entry| entry.last_end = Some(text.clone()));
+    around.console.say(&format!("init: {} ended with {text}; again in {} ms", service.name, wait.as_millis()));
+    if !end.is_success() {
+        let last: Vec<&str> = log.last().collect();
+        for line in &last[last.len().saturating_sub(LAST_WORDS_LINES)..] {
+            around.console.say(&format!("{}: {line}", service.name));
+        }
+    }
+}
+
+fn tell_failed(service: &'static Service, around: &Surroundings, end: End) {
+    let reason = format!("{} was started {TRIES_MAX} times and ended with {end}", service.program);
+    let advice = format!("see the lines of {} above, or {}/{}.log", service.name, crate::logs::FOLDER, service.name);
+    // Full means that another service has failed already: the first is the one that is told.
+    drop(around.failed.try_send((service.name, Failure::new(reason, advice))));
+}
+
+/// Takes everything that a service writes until it and its heirs have closed the pipe.
+async fn capture(
+    name: &'static str,
+    mut output: pipe::Receiver,
+    log: Rc<RefCell<Ring>>,
+    console: crate::console::Console,
+) {
+    let mut lines = Lines::default();
+    let mut piece = vec![0; 16 * 1024];
+    loop {
+        let length = match output.read(&mut piece).await {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(e) => {
+                log.borrow_mut().add(format!("init: read the output of {name}: {e}").as_bytes());
+                break;
+            }
+        };
+        for line in lines.push(&piece[..length]) {
+            let text = String::from_utf8_lossy(&line);
+            if is_fatal(&text) {
+                console.say(&format!("{name}: {text}"));
+            }
+            log.borrow_mut().add(&line);
+        }
+    }
+    if let Some(rest) = lines.rest() {
+        log.borrow_mut().add(&rest);
+    }
+}
