@@ -3,3 +3,5 @@
 //! Pure core: everything; defaults, validation and printing are functions over trees.
 //!
 //! It must not do I/O, read a clock, or know the server that serves the kinds.
+
+pub mod facts;

@@ -3,3 +3,5 @@
 //! Pure core: everything; no I/O, no clock.
 //!
 //! It must not know a single built-in kind, nor storage or HTTP.
+
+pub mod facts;
