@@ -242,7 +242,8 @@ fn apply(config: &Value, changes: &[Change]) -> Value {
     let mut map: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
     map.entry("apiVersion").or_insert(json!("v1"));
     map.entry("kind").or_insert(json!("Config"));
-    let list_of = |map: &Map<String, Value>, list: &str| map.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list_of =
+        |map: &Map<String, Value>, list: &str| map.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
     for change in changes {
         match change {
             Change::Put(list, item) => {

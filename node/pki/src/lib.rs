@@ -6,9 +6,12 @@
 //! It must not know the API server or any object.
 
 pub mod authority;
+pub mod csr;
 pub mod folder;
 pub mod identity;
 pub mod key;
+pub mod kubeconfig;
+pub mod login;
 pub mod pem;
 pub mod role;
 pub mod template;

@@ -58,7 +58,9 @@ impl Code {
                 other => other,
             };
             if !letter.is_ascii() || !LETTERS.contains(&(letter as u8)) {
-                bail!("a login code has no letter {letter:?}; it consists of digits and capital letters without I, L, O, U");
+                bail!(
+                    "a login code has no letter {letter:?}; it consists of digits and capital letters without I, L, O, U"
+                );
             }
             if code.len() == CODE_LETTERS {
                 bail!("the login code is too long; it has {CODE_LETTERS} letters");

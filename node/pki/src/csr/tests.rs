@@ -74,7 +74,8 @@ fn a_request_that_was_changed_or_cut_off_is_refused() {
 
 #[test]
 fn usages_are_named_once_and_unknown_ones_refused() {
-    let (bits, purposes) = usages_of(&["signing", "digital signature", "s/mime", "email protection", "client auth"]).unwrap();
+    let (bits, purposes) =
+        usages_of(&["signing", "digital signature", "s/mime", "email protection", "client auth"]).unwrap();
     assert_eq!((bits, purposes.len()), (KeyUsage::SIGNATURE, 2));
     let said = usages_of(&["client auth", "world domination"]).unwrap_err().to_string();
     assert!(said.contains("unrecognized usage values") && said.contains("world domination"), "{said}");
@@ -97,12 +98,18 @@ fn kubelet_requests_are_checked_as_upstream_does() {
     let node = ask("system:node:skerry", Some("system:nodes"), &[]);
     assert_eq!(check_kubelet_client(&node, &client), Ok(()));
     assert_eq!(check_kubelet_serving(&node, &serving), Err("DNS or IP subjectAltName is required".to_owned()));
-    assert_eq!(check_kubelet_client(&node, &serving), Err("usages did not match [client auth digital signature key encipherment]".to_owned()));
+    assert_eq!(
+        check_kubelet_client(&node, &serving),
+        Err("usages did not match [client auth digital signature key encipherment]".to_owned())
+    );
     let named = ask("system:node:skerry", Some("system:nodes"), &name);
     assert_eq!(check_kubelet_serving(&named, &serving), Ok(()));
     assert_eq!(check_kubelet_client(&named, &client), Err("DNS subjectAltNames are not allowed".to_owned()));
     let stranger = ask("jane", Some("system:nodes"), &[]);
-    assert_eq!(check_kubelet_client(&stranger, &client), Err("subject common name does not begin with system:node:".to_owned()));
+    assert_eq!(
+        check_kubelet_client(&stranger, &client),
+        Err("subject common name does not begin with system:node:".to_owned())
+    );
     let outsider = ask("system:node:skerry", None, &[]);
     assert_eq!(check_kubelet_client(&outsider, &client), Err("subject organization is not system:nodes".to_owned()));
     assert_eq!(check_client(&client), Ok(()));

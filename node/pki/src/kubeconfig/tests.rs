@@ -77,9 +77,10 @@ fn merging_adds_lines_and_changes_none() {
     let kept: Vec<&str> = merged.lines().collect();
     let mut place = 0;
     for line in OTHERS.lines() {
-        place += kept[place..].iter().position(|l| *l == line).unwrap_or_else(|| panic!("lost {line:?} in\n{merged}")) + 1;
+        place +=
+            kept[place..].iter().position(|l| *l == line).unwrap_or_else(|| panic!("lost {line:?} in\n{merged}")) + 1;
     }
-    assert_eq!(kept.len(), OTHERS.lines().count() + 13);
+    assert_eq!(kept.len(), OTHERS.lines().count() + 12);
     assert_eq!(current_context(&merged).unwrap().as_deref(), Some("office"));
     assert_eq!(read(&merged, "skerry").unwrap(), Some(entry("skerry")));
 }
@@ -105,7 +106,8 @@ fn removing_gives_the_old_file_back() {
 
 #[test]
 fn a_cluster_that_another_context_uses_stays() {
-    let shared = write(&entry("skerry")).unwrap()
+    let shared = write(&entry("skerry"))
+        .unwrap()
         .replace("contexts:\n", "contexts:\n- context:\n    cluster: skerry\n    user: other\n  name: second\n");
     let removed = parse(&remove(&shared, "skerry").unwrap()).unwrap();
     assert_eq!(items(&removed, "clusters").count(), 1);
@@ -115,10 +117,20 @@ fn a_cluster_that_another_context_uses_stays() {
 
 #[test]
 fn files_that_are_not_in_block_style_keep_their_meaning() {
-    let json = r#"{"apiVersion":"v1","kind":"Config","clusters":[{"name":"a","cluster":{"server":"https://a"}}],"users":[]}"#;
+    let json =
+        r#"{"apiVersion":"v1","kind":"Config","clusters":[{"name":"a","cluster":{"server":"https://a"}}],"users":[]}"#;
     let indented = OTHERS.replace("\n- ", "\n  - ").replace("\n  name: office", "\n    name: office");
     let anchors = "clusters:\n- &one\n  name: a\n  cluster: {server: https://a}\n- *one\nusers: null\ncontexts: ~\n";
-    for odd in [json, "{}", "# nothing\n", "", &indented, anchors, "kind: Config\nusers: []   # none\n", &OTHERS.replace('\n', "\r\n")] {
+    for odd in [
+        json,
+        "{}",
+        "# nothing\n",
+        "",
+        &indented,
+        anchors,
+        "kind: Config\nusers: []   # none\n",
+        &OTHERS.replace('\n', "\r\n"),
+    ] {
         let Ok(before) = parse(odd) else { continue };
         let merged = merge(odd, &entry("skerry"), true).unwrap_or_else(|e| panic!("{odd}: {e:#}"));
         let after = parse(&merged).unwrap();

@@ -24,7 +24,10 @@ pub(super) fn edit(existing: &str, before: &Value, changes: &[Change]) -> Option
     for (key, value) in [("apiVersion", "v1"), ("kind", "Config")] {
         if before.get(key).is_none() {
             let place = lines.iter().take_while(|line| line.starts_with('#')).count();
-            lines.insert(if key == "kind" { after_key(&lines, "apiVersion").unwrap_or(place) } else { place }, format!("{key}: {value}"));
+            lines.insert(
+                if key == "kind" { after_key(&lines, "apiVersion").unwrap_or(place) } else { place },
+                format!("{key}: {value}"),
+            );
         }
     }
     for change in changes {
