@@ -1,1 +1,3 @@
 //! What every test layer shares: finding the repository and the built programs, and waiting with a deadline.
+
+pub mod judge;
