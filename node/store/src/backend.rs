@@ -2,7 +2,9 @@
 //!
 //! A backend sees keys, revisions and sealed bytes; it must not know what a value means.
 
+pub mod embedded;
 pub mod ledger;
+mod rows;
 pub mod volatile;
 
 use crate::entry::Key;

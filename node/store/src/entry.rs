@@ -123,8 +123,13 @@ impl Entry {
 
     /// Bytes of memory that this entry answers for, without its forms.
     pub(crate) fn cost(&self) -> u64 {
-        (self.key.len() + self.value.bytes.len() + ENTRY_OVERHEAD_BYTES) as u64
+        cost(&self.key, &self.value)
     }
+}
+
+/// Bytes of memory that a value under a key takes.
+pub(crate) fn cost(key: &Key, value: &Value) -> u64 {
+    (key.len() + value.bytes.len() + ENTRY_OVERHEAD_BYTES) as u64
 }
 
 /// Bytes of bookkeeping per entry: the struct, its allocation and its node in the map. An estimate for the limits.

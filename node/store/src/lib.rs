@@ -26,7 +26,11 @@ mod store;
 mod watch;
 mod writer;
 
-pub use backend::{Backend, BackendError, volatile::Volatile};
+pub use backend::{
+    Backend, BackendError,
+    embedded::{Embedded, Medium},
+    volatile::Volatile,
+};
 pub use entry::{Entry, Extra, Extract, FORMS_MAX, Forms, Key, Value};
 pub use envelope::{Envelope, EnvelopeKey, Unsealed};
 pub use op::{CommitError, Committed, KEY_BYTES_MAX, OPS_MAX, Op, VALUE_BYTES_MAX};

@@ -1,7 +1,7 @@
 //! Writes as callers ask for them, and the pure check of their preconditions against a state.
 
 use crate::backend::{Action, Batch, Write};
-use crate::entry::{Entry, Extra, Key, Value};
+use crate::entry::{Entry, Extra, Key, Value, cost};
 use crate::envelope::Envelope;
 use crate::snapshot::Map;
 use std::sync::Arc;
@@ -181,10 +181,9 @@ pub(crate) fn prepare(ops: &[Op], map: &Map, envelope: &Envelope) -> Result<Batc
 /// By how many bytes `ops` grow the newest state, at most; deletions count nothing.
 pub(crate) fn growth(ops: &[Op], map: &Map) -> u64 {
     let grown = |op: &Op| match op {
-        Op::Create { key, value, .. } => (key.len() + value.bytes.len()) as u64,
-        Op::Update { key, value, .. } => {
-            let before = map.get(key).map_or(0, |entry| entry.value.bytes.len());
-            (value.bytes.len() as u64).saturating_sub(before as u64)
+        Op::Create { key, value, .. } | Op::Update { key, value, .. } => {
+            let before = map.get(key).map_or(0, |entry| entry.cost());
+            cost(key, value).saturating_sub(before)
         }
         Op::Delete { .. } => 0,
     };

@@ -112,8 +112,8 @@ impl Writer {
         while !self.waiting.is_empty() {
             self.commit_group().await;
         }
-        self.shared.close();
         self.backend.close().await;
+        self.shared.close();
         for reply in closing {
             tell(reply, ());
         }
@@ -338,5 +338,12 @@ impl Writer {
         tracing::error!("the stream of changes has ended; the store cannot write any more, reads go on");
         self.others = None;
         self.broken = Some("the stream of changes has ended".to_owned());
+    }
+}
+
+impl Drop for Writer {
+    /// However the writer ends, watches must not wait for what can never come.
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
