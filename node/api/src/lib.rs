@@ -7,10 +7,13 @@
 pub mod meta;
 pub mod names;
 pub mod path;
+pub mod quantity;
 pub mod selector;
 pub mod status;
+pub mod time;
 pub mod tree;
 
 pub use path::{FieldError, FieldPath};
+pub use quantity::Quantity;
 pub use status::Status;
 pub use tree::{Map, Name, Tree};

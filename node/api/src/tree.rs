@@ -4,10 +4,13 @@
 mod json;
 mod map;
 mod name;
+mod value;
+mod yaml;
 
 pub use json::{DEPTH_MAX, DUPLICATES_MAX, DecodeError, Decoded};
 pub use map::Map;
 pub use name::Name;
+pub use yaml::{YAML_VALUES_MAX, YamlDecoded};
 
 /// One JSON value. Integers that fit 64 bits signed are `Int`; everything else numeric is `Float`.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,4 +4,17 @@
 //!
 //! It must not know a single built-in kind, nor storage or HTTP.
 
+pub mod decode;
+mod default;
 pub mod facts;
+pub mod node;
+mod normalize;
+#[cfg(test)]
+mod sample;
+mod types;
+
+pub use decode::{DecodeFault, Decoded, decode_json, decode_tree, decode_yaml, kind_of_json, kind_of_tree};
+pub use default::default;
+pub use node::Schema;
+pub use normalize::normalize;
+pub use types::Types;

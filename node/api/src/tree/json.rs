@@ -211,6 +211,9 @@ impl Serialize for Tree {
             Tree::Null => serializer.serialize_unit(),
             Tree::Bool(value) => serializer.serialize_bool(*value),
             Tree::Int(value) => serializer.serialize_i64(*value),
+            // Go writes a float without fraction as a whole number.
+            #[allow(clippy::cast_possible_truncation, reason = "the guard bounds the value")]
+            Tree::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => serializer.serialize_i64(*value as i64),
             Tree::Float(value) => serializer.serialize_f64(*value),
             Tree::Text(text) => serializer.serialize_str(text),
             Tree::List(items) => {

@@ -13,6 +13,24 @@ impl Map {
         Map::default()
     }
 
+    /// The fields given in any order; of equal names the last is kept.
+    #[must_use]
+    pub fn from_fields(mut fields: Vec<(Name, Tree)>) -> Map {
+        if !fields.is_sorted_by(|(a, _), (b, _)| a < b) {
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            fields.reverse();
+            fields.dedup_by(|(a, _), (b, _)| a == b);
+            fields.reverse();
+        }
+        Map(fields)
+    }
+
+    /// The fields in the order of their names, as a plain vector; [`Map::from_fields`] is the way back.
+    #[must_use]
+    pub fn into_fields(self) -> Vec<(Name, Tree)> {
+        self.0
+    }
+
     fn find(&self, field: &str) -> Result<usize, usize> {
         // Decoders mostly deliver sorted input: look at the end first.
         match self.0.last() {

