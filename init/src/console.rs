@@ -68,9 +68,7 @@ impl Console {
 
     /// Says one line of text everywhere.
     pub fn say(&self, text: &str) {
-        for output in self.lock().iter() {
-            output.send(clean(text));
-        }
+        self.send_all(&clean(text), &clean(text));
     }
 
     /// Reports a milestone with the time since the kernel started.
@@ -82,8 +80,17 @@ impl Console {
     pub fn milestone_at(&self, name: &str, at: Duration, fields: Map<String, Value>) {
         let line = machine_line(name, at, &fields);
         let text = plain_line(name, at, &fields);
-        for output in self.lock().iter() {
-            output.send(if output.serial { line.clone() } else { text.clone() });
+        self.send_all(&line, &text);
+    }
+
+    /// Before there are terminals, standard error is what the kernel gave us.
+    fn send_all(&self, serial: &str, screen: &str) {
+        let outputs = self.lock();
+        if outputs.is_empty() {
+            eprintln!("{serial}");
+        }
+        for output in outputs.iter() {
+            output.send(if output.serial { serial } else { screen }.to_owned());
         }
     }
 

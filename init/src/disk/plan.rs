@@ -161,6 +161,41 @@ mod tests {
         assert_eq!(steps, Ok(vec![Step::Check(Repair::All), Step::Mount]));
     }
 
+    /// The whole life of a disk with the real tools, on a file: the plan asks what it must at each turn.
+    #[test]
+    fn a_disk_is_formatted_once_then_recognised_then_checked_and_grown() {
+        let _alone = crate::children::tests::HAS_CHILDREN.lock().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(SIZE_BYTES_MIN).unwrap();
+        let path = file.path().to_str().unwrap();
+        let look = || {
+            let size_bytes = file.as_file().metadata().unwrap().len();
+            let contents = crate::disk::find::contents_of(file.path(), size_bytes).unwrap();
+            Device { size_bytes, ..device(contents) }
+        };
+        let perform = |step: Step| {
+            let (program, arguments) = step.tool("skerry-state").unwrap();
+            let output = std::process::Command::new(program).args(arguments).arg(path).output().unwrap();
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            judge(step, path, &Ended { code: output.status.code(), output: text })
+        };
+        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Format, Step::Mount]));
+        assert_eq!(perform(Step::Format), Ok(()));
+        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount]));
+        file.as_file().set_len(SIZE_BYTES_MIN * 2).unwrap();
+        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount, Step::Grow]));
+        // Growing without a mount wants a forced check first; the machine grows while mounted.
+        assert_eq!(perform(Step::Check(Repair::All)), Ok(()));
+        assert_eq!(perform(Step::Grow), Ok(()));
+        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount]));
+        // What the kernel does when it meets an error.
+        let marked = std::process::Command::new("/usr/sbin/tune2fs").args(["-E", "force_fsck"]).arg(path).output();
+        assert!(marked.unwrap().status.success());
+        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Check(Repair::Safe), Step::Mount]));
+        assert_eq!(perform(Step::Check(Repair::Safe)), Ok(()));
+        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount]));
+    }
+
     #[test]
     fn what_is_not_ours_is_never_touched() {
         for contents in [

@@ -42,6 +42,7 @@ const TABLE: &[Entry] = &[
     entry("tmpfs", "/run", PROGRAMS, Some("mode=0755,size=25%")),
     entry("tmpfs", "/tmp", PROGRAMS, Some("mode=1777,size=50%")),
     entry("cgroup2", "/sys/fs/cgroup", PLAIN, Some("nsdelegate,memory_recursiveprot")),
+    optional("hugetlbfs", "/dev/hugepages"),
     optional("bpf", "/sys/fs/bpf"),
     optional("securityfs", "/sys/kernel/security"),
     optional("binfmt_misc", "/proc/sys/fs/binfmt_misc"),
@@ -58,7 +59,7 @@ fn run(boot: &mut Boot) -> Result<(), Failure> {
         if is_mounted(target) {
             continue;
         }
-        if matches!(entry.target, "/dev/pts" | "/dev/shm" | "/dev/mqueue") {
+        if entry.target.starts_with("/dev/") {
             std::fs::create_dir_all(target).map_err(broken)?;
         }
         match sys::mount::mount(entry.kind, target, entry.kind, entry.options, entry.data) {

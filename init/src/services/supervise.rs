@@ -49,6 +49,7 @@ pub async fn run(
         Start::Boot => None,
         Start::Connection(path) => Some(Door::open(Path::new(path))?),
     };
+    end_leftover(service, &around)?;
     let mut backoff = Backoff::default();
     let mut was_ready = false;
     loop {
@@ -89,6 +90,15 @@ pub async fn run(
     }
     around.services.update(service.name, |entry| entry.state = State::Stopped);
     Ok(())
+}
+
+/// A supervisor that panicked has left its process behind; two of one service must not run.
+fn end_leftover(service: &Service, around: &Surroundings) -> io::Result<()> {
+    let left = around.services.entries.borrow_mut().get_mut(service.name).and_then(|entry| entry.pid.take());
+    match left {
+        Some(pid) => sys::process::signal(pid, Kind::SIGKILL).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Waits for what the service needs and for its first caller. `false` when it is to stop instead.
