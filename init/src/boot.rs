@@ -28,6 +28,7 @@ pub const PHASES: &[Phase] = &[
     phases::network::PHASE,
     phases::disk::PHASE,
     phases::entropy::PHASE,
+    phases::identity::PHASE,
     phases::services::PHASE,
 ];
 

@@ -9,6 +9,7 @@ pub mod disk;
 pub mod entropy;
 pub mod greeting;
 pub mod hostname;
+pub mod identity;
 pub mod mounts;
 pub mod network;
 pub mod services;

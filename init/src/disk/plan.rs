@@ -40,8 +40,8 @@ pub struct Ended {
     pub output: String,
 }
 
-/// The steps for `device`, or why it is not touched.
-pub fn plan(device: &Device, repair: Repair) -> Result<Vec<Step>, Failure> {
+/// The steps for `device`, whose file system carries `label` if it is ours, or why it is not touched.
+pub fn plan(device: &Device, label: &str, repair: Repair) -> Result<Vec<Step>, Failure> {
     let path = &device.path;
     if !device.writable {
         let reason = format!("the state disk {path} is read-only");
@@ -53,6 +53,9 @@ pub fn plan(device: &Device, repair: Repair) -> Result<Vec<Step>, Failure> {
     }
     match &device.contents {
         Contents::Blank => Ok(vec![Step::Format, Step::Mount]),
+        Contents::Ext4(ext4) if ext4.label != label => {
+            Err(foreign(path, &format!("an ext4 file system labelled {:?} instead of {label:?}", ext4.label)))
+        }
         Contents::Ext4(ext4) if ext4.size_bytes > device.size_bytes => {
             let (has, had) = (device.size_bytes >> 20, ext4.size_bytes >> 20);
             let reason = format!("the state disk {path} has {has} MiB, but its file system {had} MiB");
@@ -143,21 +146,21 @@ mod tests {
 
     #[test]
     fn a_blank_disk_is_formatted_and_a_clean_one_only_mounted() {
-        assert_eq!(plan(&device(Contents::Blank), Repair::Safe), Ok(vec![Step::Format, Step::Mount]));
-        assert_eq!(plan(&device(ext4(4 * GIB, true)), Repair::Safe), Ok(vec![Step::Mount]));
+        assert_eq!(plan(&device(Contents::Blank), "skerry-state", Repair::Safe), Ok(vec![Step::Format, Step::Mount]));
+        assert_eq!(plan(&device(ext4(4 * GIB, true)), "skerry-state", Repair::Safe), Ok(vec![Step::Mount]));
     }
 
     #[test]
     fn an_unclean_disk_is_checked_and_a_grown_one_grown_after_mounting() {
-        let steps = plan(&device(ext4(GIB, false)), Repair::Safe);
+        let steps = plan(&device(ext4(GIB, false)), "skerry-state", Repair::Safe);
         assert_eq!(steps, Ok(vec![Step::Check(Repair::Safe), Step::Mount, Step::Grow]));
-        let steps = plan(&device(ext4(4 * GIB - (1 << 20), true)), Repair::Safe);
+        let steps = plan(&device(ext4(4 * GIB - (1 << 20), true)), "skerry-state", Repair::Safe);
         assert_eq!(steps, Ok(vec![Step::Mount]));
     }
 
     #[test]
     fn a_thorough_repair_is_made_even_on_a_disk_that_looks_clean() {
-        let steps = plan(&device(ext4(4 * GIB, true)), Repair::All);
+        let steps = plan(&device(ext4(4 * GIB, true)), "skerry-state", Repair::All);
         assert_eq!(steps, Ok(vec![Step::Check(Repair::All), Step::Mount]));
     }
 
@@ -179,21 +182,21 @@ mod tests {
             let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             judge(step, path, &Ended { code: output.status.code(), output: text })
         };
-        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Format, Step::Mount]));
+        assert_eq!(plan(&look(), "skerry-state", Repair::Safe), Ok(vec![Step::Format, Step::Mount]));
         assert_eq!(perform(Step::Format), Ok(()));
-        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount]));
+        assert_eq!(plan(&look(), "skerry-state", Repair::Safe), Ok(vec![Step::Mount]));
         file.as_file().set_len(SIZE_BYTES_MIN * 2).unwrap();
-        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount, Step::Grow]));
+        assert_eq!(plan(&look(), "skerry-state", Repair::Safe), Ok(vec![Step::Mount, Step::Grow]));
         // Growing without a mount wants a forced check first; the machine grows while mounted.
         assert_eq!(perform(Step::Check(Repair::All)), Ok(()));
         assert_eq!(perform(Step::Grow), Ok(()));
-        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount]));
+        assert_eq!(plan(&look(), "skerry-state", Repair::Safe), Ok(vec![Step::Mount]));
         // What the kernel does when it meets an error.
         let marked = std::process::Command::new("/usr/sbin/tune2fs").args(["-E", "force_fsck"]).arg(path).output();
         assert!(marked.unwrap().status.success());
-        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Check(Repair::Safe), Step::Mount]));
+        assert_eq!(plan(&look(), "skerry-state", Repair::Safe), Ok(vec![Step::Check(Repair::Safe), Step::Mount]));
         assert_eq!(perform(Step::Check(Repair::Safe)), Ok(()));
-        assert_eq!(plan(&look(), Repair::Safe), Ok(vec![Step::Mount]));
+        assert_eq!(plan(&look(), "skerry-state", Repair::Safe), Ok(vec![Step::Mount]));
     }
 
     #[test]
@@ -202,8 +205,9 @@ mod tests {
             Contents::Foreign("an XFS file system"),
             Contents::Volume("vfat", "SKERRY".into()),
             Contents::Foreign("data of an unknown kind"),
+            Contents::Ext4(Ext4 { label: "photos".into(), size_bytes: GIB, clean: true }),
         ] {
-            let failure = plan(&device(contents), Repair::All).unwrap_err();
+            let failure = plan(&device(contents), "skerry-state", Repair::All).unwrap_err();
             assert!(failure.reason.contains("/dev/vdb") && failure.reason.contains("not touched"), "{failure:?}");
         }
     }
@@ -211,11 +215,11 @@ mod tests {
     #[test]
     fn small_cut_and_read_only_disks_are_refused_with_advice() {
         let small = Device { size_bytes: SIZE_BYTES_MIN - 1, ..device(Contents::Blank) };
-        assert!(plan(&small, Repair::Safe).unwrap_err().advice.contains("256 MiB"));
+        assert!(plan(&small, "skerry-state", Repair::Safe).unwrap_err().advice.contains("256 MiB"));
         let cut = device(ext4(5 * GIB, true));
-        assert!(plan(&cut, Repair::Safe).unwrap_err().advice.contains("old size"));
+        assert!(plan(&cut, "skerry-state", Repair::Safe).unwrap_err().advice.contains("old size"));
         let fixed = Device { writable: false, ..device(ext4(GIB, true)) };
-        assert!(plan(&fixed, Repair::Safe).unwrap_err().reason.contains("read-only"));
+        assert!(plan(&fixed, "skerry-state", Repair::Safe).unwrap_err().reason.contains("read-only"));
     }
 
     #[test]

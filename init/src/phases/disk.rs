@@ -50,7 +50,7 @@ async fn run(boot: &mut Boot) -> Result<(), Failure> {
         let device = wait_for_device(boot).await?;
         let repair = if boot.config.text(&DISK_REPAIR) == "all" { Repair::All } else { Repair::Safe };
         let mut did = Vec::new();
-        for step in plan(&device, repair)? {
+        for step in plan(&device, boot.config.text(&DISK_NAME), repair)? {
             perform(boot, step, &device.path).await?;
             did.push(format!("{step:?}").to_lowercase());
         }
