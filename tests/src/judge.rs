@@ -14,5 +14,6 @@ pub mod ratchet;
 pub mod record;
 pub mod release;
 pub mod runs;
+pub mod stand_in;
 pub mod suite;
 pub mod verdict;

@@ -10,7 +10,7 @@ use tests::judge::peer::Peer;
 use tests::judge::release::Release;
 use tests::judge::suite::{self, Settings};
 use tests::judge::verdict::{Outcome, summary};
-use tests::judge::{build, differential, golden, ratchet, record, runs};
+use tests::judge::{build, differential, golden, ratchet, record, runs, stand_in};
 
 /// The committed list of tests that must stay green, below the repository.
 const GREEN: &str = "tests/conformance/green.txt";
@@ -62,6 +62,9 @@ struct Arguments {
     /// End the run after so many minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 240, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// Make no Node object; without this flag the tests see one that is ready and takes no pods
+    #[arg(long)]
+    no_node: bool,
     /// Compile `node` for development instead of optimised
     #[arg(long)]
     dev_profile: bool,
@@ -109,7 +112,14 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let peer = start(arguments, &release, &folder).await?;
     let outcomes = match &names {
         None => BTreeMap::new(),
-        Some(names) => suite::run(&release, &peer, names, &settings(arguments, &folder)).await?,
+        Some(names) => {
+            let _stand_in = if arguments.no_node {
+                None
+            } else {
+                Some(stand_in::start(peer.client()?).await.context("--no-node runs without it")?)
+            };
+            suite::run(&release, &peer, names, &settings(arguments, &folder)).await?
+        }
     };
     finish(arguments, peer).await?;
     if names.is_none() {
@@ -183,9 +193,10 @@ async fn compare(arguments: &Arguments, release: &Release) -> anyhow::Result<boo
         }
         Some(program) => native::start(program, &folder.join("native")).await.context("start our control plane")?,
     };
-    let report = differential::run(&cases, &theirs.client()?, &ours.client()?).await?;
+    let report = differential::run(&cases, &theirs.client()?, &ours.client()?, &folder.join("answers")).await?;
     theirs.stop().await?;
     ours.stop().await?;
+    eprintln!("the whole answers: {}", folder.join("answers").display());
     println!("{}", report.text);
     Ok(report.failed == 0)
 }

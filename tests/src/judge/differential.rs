@@ -6,8 +6,10 @@ pub mod compare;
 pub mod normal;
 
 use super::https::{Answer, Client, Request};
+use anyhow::Context;
 use case::{Step, Story, Variables};
 use std::fmt::Write;
+use std::path::Path;
 
 pub use case::read;
 
@@ -22,11 +24,12 @@ pub struct Report {
     pub failed: usize,
 }
 
-/// Runs every story on both sides, step by step.
+/// Runs every story on both sides, step by step, and keeps the whole answers below `folder`, a file for each step.
 ///
 /// # Errors
-/// When the namespace of a story cannot be made on either side; a failed step is part of the report instead.
-pub async fn run(stories: &[Story], theirs: &Client, ours: &Client) -> anyhow::Result<Report> {
+/// When the namespace of a story gets no answer on either side, or an answer cannot be kept; a failed step is part of
+/// the report instead.
+pub async fn run(stories: &[Story], theirs: &Client, ours: &Client, folder: &Path) -> anyhow::Result<Report> {
     let mut report = Report { text: String::new(), failed: 0 };
     let mut passed = 0;
     for story in stories {
@@ -34,8 +37,13 @@ pub async fn run(stories: &[Story], theirs: &Client, ours: &Client) -> anyhow::R
         let namespace = case::namespace_request(&story.name);
         theirs.send(&namespace).await?;
         ours.send(&namespace).await?;
-        for step in &story.steps {
-            let differences = one(step, (theirs, &mut variables.0), (ours, &mut variables.1)).await;
+        let folder = folder.join(&story.name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        for (at, step) in story.steps.iter().enumerate() {
+            let answers = (ask(step, theirs, &mut variables.0).await, ask(step, ours, &mut variables.1).await);
+            let kept = folder.join(format!("{:02}.txt", at + 1));
+            std::fs::write(&kept, kept_text(step, &answers)).with_context(|| format!("write {}", kept.display()))?;
+            let differences = compared(step, answers);
             if differences.is_empty() {
                 passed += 1;
                 continue;
@@ -48,16 +56,26 @@ pub async fn run(stories: &[Story], theirs: &Client, ours: &Client) -> anyhow::R
     Ok(report)
 }
 
+/// What both sides answered, or why there is no answer.
+type Answers = (anyhow::Result<Answer>, anyhow::Result<Answer>);
+
 /// The differences of one step; a request without an answer is one too.
-async fn one(step: &Step, theirs: (&Client, &mut Variables), ours: (&Client, &mut Variables)) -> Vec<String> {
-    let left = ask(step, theirs.0, theirs.1).await;
-    let right = ask(step, ours.0, ours.1).await;
-    match (left, right) {
+fn compared(step: &Step, answers: Answers) -> Vec<String> {
+    match answers {
         (Err(left), Err(right)) => vec![format!("upstream: {left:#}"), format!("ours: {right:#}")],
         (Err(left), _) => vec![format!("upstream: {left:#}")],
         (_, Err(right)) => vec![format!("ours: {right:#}")],
         (Ok(left), Ok(right)) => differences(step, &left, &right),
     }
+}
+
+/// One step with both answers as they came, to be read by a person.
+fn kept_text(step: &Step, answers: &Answers) -> String {
+    let shown = |answer: &anyhow::Result<Answer>| match answer {
+        Ok(answer) => format!("{} {}\n{}", answer.status, answer.content_type, answer.text().trim_end()),
+        Err(error) => format!("no answer: {error:#}"),
+    };
+    format!("{}\n{}\n\nupstream: {}\n\nours: {}\n", step.name, step.request, shown(&answers.0), shown(&answers.1))
 }
 
 async fn ask(step: &Step, client: &Client, variables: &mut Variables) -> anyhow::Result<Answer> {

@@ -2,6 +2,7 @@
 
 use super::super::https::{Answer, Request};
 use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub struct Step {
     /// The body, sent byte by byte as it stands here.
     #[serde(default)]
     pub raw: Option<String>,
+    /// The body as base64, for bytes that are no text.
+    #[serde(default)]
+    pub base64: Option<String>,
     /// Values of the answer that later steps use as `${name}`: name to JSON pointer.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
@@ -69,13 +73,18 @@ pub fn read(folder: &Path, only: Option<&str>) -> anyhow::Result<Vec<Story>> {
             continue;
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        let file: File = serde_saphyr::from_str(&text).with_context(|| format!("story {}", path.display()))?;
+        let file: File = parse(&text).with_context(|| format!("story {}", path.display()))?;
         stories.push(Story { name, steps: file.steps });
     }
     if stories.is_empty() {
         bail!("no story to run in {}", folder.display());
     }
     Ok(stories)
+}
+
+/// Reads YAML in which only `true` and `false` are booleans: `y` is a name.
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    Ok(serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })?)
 }
 
 fn namespace(story: &str) -> String {
@@ -133,11 +142,12 @@ impl Step {
     /// When a variable has no value, or the request line is not a method and a path.
     pub fn request(&self, variables: &Variables) -> anyhow::Result<Request> {
         let (method, path) = self.request.split_once(' ').context("the request is not a method and a path")?;
-        let body = match (&self.body, &self.raw) {
-            (Some(_), Some(_)) => bail!("a step has a body or a raw body, not both"),
-            (Some(body), None) => variables.fill(&body.to_string())?,
-            (None, Some(raw)) => variables.fill(raw)?,
-            (None, None) => String::new(),
+        let body = match (&self.body, &self.raw, &self.base64) {
+            (Some(body), None, None) => variables.fill(&body.to_string())?.into_bytes(),
+            (None, Some(raw), None) => variables.fill(raw)?.into_bytes(),
+            (None, None, Some(text)) => BASE64.decode(text).context("the body is not base64")?,
+            (None, None, None) => Vec::new(),
+            _ => bail!("a step has one kind of body"),
         };
         let mut headers: BTreeMap<String, String> = BTreeMap::new();
         headers.insert("Accept".to_owned(), "application/json".to_owned());
@@ -154,7 +164,7 @@ impl Step {
             method: method.to_owned(),
             path: variables.fill(path)?,
             headers: headers.into_iter().collect(),
-            body: body.into_bytes(),
+            body,
         })
     }
 }
@@ -164,7 +174,7 @@ mod tests {
     use super::*;
 
     fn step(text: &str) -> Step {
-        serde_saphyr::from_str(text).unwrap()
+        parse(text).unwrap()
     }
 
     #[test]
@@ -178,6 +188,12 @@ mod tests {
         let request = update.request(&variables).unwrap();
         assert_eq!(request.path, "/n/diff-story?v=7");
         assert_eq!(request.body, br#"{"v":"7"}"#);
+    }
+
+    #[test]
+    fn a_y_is_a_name() {
+        let step = step("name: a\nrequest: POST /x\nbody: {name: y, n: true}\n");
+        assert_eq!(step.body, Some(json!({"name": "y", "n": true})));
     }
 
     #[test]

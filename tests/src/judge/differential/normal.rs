@@ -111,6 +111,10 @@ fn object(map: &mut Map<String, Value>, managed_fields: bool) {
     if !managed_fields {
         map.remove("managedFields");
     }
+    if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
+        // Their order follows the second of the write.
+        entries.sort_by_key(|entry| format!("{} {} {}", entry["manager"], entry["operation"], entry["subresource"]));
+    }
     generated_name(map);
     table_ages(map);
     for (key, inner) in map.iter_mut() {
