@@ -230,6 +230,12 @@ impl From<i64> for Tree {
     }
 }
 
+impl From<i32> for Tree {
+    fn from(value: i32) -> Self {
+        Tree::Int(value.into())
+    }
+}
+
 impl From<Map> for Tree {
     fn from(value: Map) -> Self {
         Tree::Map(value)

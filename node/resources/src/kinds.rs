@@ -1,0 +1,43 @@
+//! The table of kinds: which have rules of their own. A kind that is not named here is plain. One file, one line.
+
+mod namespaces;
+
+use crate::facts::RESOURCES;
+use crate::kind::{Conversion, Kind};
+use crate::rules::{PLAIN, Rules};
+
+/// Group, plural, rules.
+const SPECIAL: &[(&str, &str, &Rules)] = &[("", "namespaces", &namespaces::RULES)];
+
+/// Group, version, plural, and how that version differs from what is stored.
+const CONVERTED: &[(&str, &str, &str, &Conversion)] = &[];
+
+/// All built-in resources.
+#[must_use]
+pub fn kinds() -> Vec<Kind> {
+    let kind = |fact: &'static schema::facts::ResourceFact| {
+        let (group, version, plural) = (fact.gvk.group, fact.gvk.version, fact.plural);
+        let rules = SPECIAL.iter().find(|(g, p, _)| *g == group && *p == plural).map_or(&PLAIN, |(_, _, rules)| *rules);
+        let conversion = CONVERTED.iter().find(|(g, v, p, _)| *g == group && *v == version && *p == plural);
+        Kind { fact, rules, conversion: conversion.map(|(.., conversion)| *conversion) }
+    };
+    RESOURCES.iter().map(kind).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_tables_names_a_resource_once() {
+        let mut seen = Vec::new();
+        for (group, plural, _) in SPECIAL {
+            assert!(RESOURCES.iter().any(|r| r.gvk.group == *group && r.plural == *plural), "{plural}.{group}");
+            assert!(!seen.contains(&(group, plural)), "{plural}.{group} is there twice");
+            seen.push((group, plural));
+        }
+        for (group, version, plural, _) in CONVERTED {
+            assert!(crate::facts::resource(group, version, plural).is_some(), "{plural}.{version}.{group}");
+        }
+    }
+}
