@@ -9,12 +9,16 @@ mod default;
 pub mod facts;
 pub mod node;
 mod normalize;
+pub mod patch;
+pub mod protobuf;
 #[cfg(test)]
 mod sample;
 mod types;
 
-pub use decode::{DecodeFault, Decoded, decode_json, decode_tree, decode_yaml, kind_of_json, kind_of_tree};
+pub use decode::{DecodeFault, Decoded, TypeMeta, decode_json, decode_tree, decode_yaml, kind_of_json, kind_of_tree};
 pub use default::default;
 pub use node::Schema;
 pub use normalize::normalize;
+pub use patch::{PatchFault, json_patch, merge_patch, strategic_merge_patch};
+pub use protobuf::{decode_protobuf, encode_protobuf};
 pub use types::Types;
