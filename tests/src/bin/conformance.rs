@@ -45,7 +45,7 @@ struct Arguments {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Add what newly passed to the green list
-    #[arg(long, requires = "native")]
+    #[arg(long, conflicts_with_all = ["golden", "diff"])]
     update_ratchet: bool,
     /// Write a table of the results to FILE, in Markdown
     #[arg(long, value_name = "FILE", requires = "list")]

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -87,8 +88,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.group.as_raw() > 0 && matches!(self.child.try_wait(), Ok(None)) {
-            // A group that ended between the two calls is what was wanted.
+            // A group that ended between the calls, or whose end was already taken notice of, is what was wanted.
             killpg(self.group, Signal::SIGKILL).ok();
+            waitpid(self.group, None).ok();
         }
     }
 }

@@ -20,7 +20,9 @@ fn table(side: &str, date: &str, outcomes: &BTreeMap<String, Outcome>) -> String
     let mut text = format!("# {side} control plane, v{VERSION}, {date}\n\n");
     text.push_str(&format!("{passed} of {} tests pass without a kubelet.\n\n", outcomes.len()));
     text.push_str("| result | test | reason |\n|---|---|---|\n");
-    for (name, outcome) in outcomes {
+    let mut rows: Vec<(&String, &Outcome)> = outcomes.iter().collect();
+    rows.sort_by_key(|(_, outcome)| **outcome == Outcome::Passed);
+    for (name, outcome) in rows {
         let (result, reason) = match outcome {
             Outcome::Passed => ("pass", ""),
             Outcome::Failed(reason) => ("fail", reason.as_str()),
@@ -40,10 +42,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_has_a_row_for_every_test() {
+    fn the_table_shows_first_what_did_not_pass() {
         let outcomes = BTreeMap::from([("a".to_owned(), Outcome::Passed), ("b".to_owned(), Outcome::failed("x | y"))]);
         let text = table("golden", "2026-11-23", &outcomes);
         assert!(text.contains("1 of 2 tests pass"), "{text}");
-        assert!(text.contains("| pass | a |  |\n| fail | b | x \\| y |\n"), "{text}");
+        assert!(text.contains("| fail | b | x \\| y |\n| pass | a |  |\n"), "{text}");
     }
 }
