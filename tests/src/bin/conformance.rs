@@ -11,6 +11,7 @@ use tests::judge::release::Release;
 use tests::judge::suite::{self, Settings};
 use tests::judge::verdict::{Outcome, summary};
 use tests::judge::{build, differential, golden, ratchet, record, runs, stand_in};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The committed list of tests that must stay green, below the repository.
 const GREEN: &str = "tests/conformance/green.txt";
@@ -76,10 +77,10 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Dropping the run at Ctrl-C ends every program it started.
+    // Dropping the run at Ctrl-C or SIGTERM ends every program it started.
     let outcome = tokio::select! {
         outcome = run(&arguments) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        outcome = interruption() => outcome,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -89,6 +90,16 @@ async fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Returns, with an error, when the judge is asked to end.
+async fn interruption() -> anyhow::Result<bool> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        outcome = tokio::signal::ctrl_c() => outcome.context("listen for Ctrl-C")?,
+        _ = terminate.recv() => {}
+    }
+    bail!("interrupted")
 }
 
 /// Does what the arguments ask for; says whether nothing failed.
