@@ -4,6 +4,31 @@
 //!
 //! It must not know the API server's insides or the store.
 
+pub mod backoff;
+mod client;
+pub mod discovery;
+pub mod events;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+mod https;
+pub mod informer;
+mod informers;
+mod options;
+pub mod queue;
+mod resource;
+mod store;
 pub mod transport;
+mod verbs;
+mod watch;
 
+pub use client::{ANSWER_BYTES_MAX, Client, PUT_OFF_RETRIES_MAX, PUT_OFF_SECONDS_MAX};
+pub use events::Recorder;
+pub use https::{CONNECT_WAIT, Credentials, HttpsTransport, PING_AFTER, PING_WAIT};
+pub use informers::Informers;
+pub use options::{DeleteOptions, ListOptions, PAGE_OBJECTS, Patch, Preconditions, Propagation, Selection};
+pub use queue::{After, Queue};
+pub use resource::{Meta, Object, ObjectKey, Partial, ResourceRef};
+pub use store::{Change, IndexFn, Progress, Store};
 pub use transport::{Answer, Body, BoxError, Transport, TransportError, whole};
+pub use verbs::{Api, Page, PageMeta};
+pub use watch::{EVENT_BYTES_MAX, Event, WatchOptions, WatchStream};
