@@ -59,7 +59,11 @@ fn merge(into: &mut Value, change: &Value) {
         return;
     };
     for (field, value) in change {
-        if value.is_null() {
+        if let Some(list) = field.strip_prefix("$deleteFromPrimitiveList/") {
+            if let (Some(there), Some(gone)) = (into[list].as_array_mut(), value.as_array()) {
+                there.retain(|item| !gone.contains(item));
+            }
+        } else if value.is_null() {
             into.as_object_mut().expect("checked above").remove(field);
         } else if value.is_object() {
             let slot = into.as_object_mut().expect("checked above").entry(field.clone()).or_insert(json!({}));

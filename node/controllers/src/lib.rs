@@ -1,5 +1,57 @@
-//! The controllers: one file each, one line each in one table.
+//! The controllers: one file each, one line each in [`CONTROLLERS`].
 //!
-//! Pure core: each controller's `plan`.
-//!
-//! It must know neither apiserver nor store: a controller is a client with its own user.
+//! Pure core: a `plan` (or its like) in every file. They must not know the API server or the store: they are clients
+//! with users of their own, and pass authorization like any outsider.
+
+mod backends;
+pub mod context;
+mod deployment;
+mod endpoints;
+mod endpointslice;
+mod history;
+mod job;
+mod namespace;
+mod owner;
+mod pod;
+mod replica;
+mod replicaset;
+mod replication;
+mod root_ca;
+mod run;
+mod serviceaccount;
+mod slices;
+mod statefulset;
+mod status;
+#[cfg(test)]
+mod testing;
+
+pub use context::{Context, Life, Settings};
+pub use run::run;
+
+/// One controller.
+pub struct Controller {
+    /// Its name, in logs and as the source of its events.
+    pub name: &'static str,
+    /// The service account in `kube-system` that it writes as; RBAC's bootstrap roles know these names.
+    pub account: &'static str,
+    /// Runs it until it is told to stop.
+    pub start: fn(Context) -> Life,
+}
+
+const fn controller(name: &'static str, account: &'static str, start: fn(Context) -> Life) -> Controller {
+    Controller { name, account, start }
+}
+
+/// All of them. The names of the accounts are upstream's.
+pub const CONTROLLERS: &[Controller] = &[
+    controller("namespace-controller", "namespace-controller", namespace::start),
+    controller("serviceaccount-controller", "service-account-controller", serviceaccount::start),
+    controller("root-ca-publisher", "root-ca-cert-publisher", root_ca::start),
+    controller("deployment-controller", "deployment-controller", deployment::start),
+    controller("replicaset-controller", "replicaset-controller", replicaset::start),
+    controller("replication-controller", "replication-controller", replication::start),
+    controller("statefulset-controller", "statefulset-controller", statefulset::start),
+    controller("job-controller", "job-controller", job::start),
+    controller("endpoint-controller", "endpoint-controller", endpoints::start),
+    controller("endpointslice-controller", "endpointslice-controller", endpointslice::start),
+];
