@@ -157,3 +157,8 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| Types::new(FACTS));
 pub(crate) fn widget() -> Schema {
     TYPES.schema(WIDGET)
 }
+
+/// The types of the table.
+pub(crate) fn types() -> &'static Types {
+    &TYPES
+}

@@ -87,3 +87,64 @@ fn upstreams_objects_have_the_same_bytes() {
     assert!(checked > 80, "only {checked} pairs");
     assert!(wrong.is_empty(), "{checked} pairs, {} faults:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// A published schema without what we do not claim: prose, listed values (which the published files leave out), the
+/// groups of kinds that every group has; `required` in one order.
+fn comparable(tree: &Tree) -> Tree {
+    match tree {
+        Tree::Map(map) => {
+            let dropped = |name: &str, value: &Tree| match name {
+                "description" => value.as_str().is_some(),
+                "enum" => value.as_list().is_some(),
+                "x-kubernetes-group-version-kind" => true,
+                _ => false,
+            };
+            let kept = map.iter().filter(|(name, value)| !dropped(name, value));
+            let sorted = |name: &str, value: &Tree| match value.as_list() {
+                Some(items) if name == "required" => {
+                    let mut items = items.to_vec();
+                    items.sort_by_key(Tree::to_json_text);
+                    Tree::List(items)
+                }
+                _ => comparable(value),
+            };
+            Tree::Map(kept.map(|(name, value)| (name.clone(), sorted(name, value))).collect())
+        }
+        Tree::List(items) => Tree::List(items.iter().map(comparable).collect()),
+        other => other.clone(),
+    }
+}
+
+#[test]
+#[ignore = "needs upstream's documents; set SKERRY_K8S_OPENAPI to api/openapi-spec of k8s.io/kubernetes"]
+fn upstreams_openapi_has_the_same_schemas() {
+    let folder = PathBuf::from(std::env::var_os("SKERRY_K8S_OPENAPI").expect("SKERRY_K8S_OPENAPI names the folder"));
+    let mut documents = vec![(schema::OpenApi::V2, folder.join("swagger.json"), "definitions")];
+    for entry in std::fs::read_dir(folder.join("v3")).expect("the folder") {
+        documents.push((schema::OpenApi::V3, entry.expect("an entry").path(), "schemas"));
+    }
+    let roots: Vec<_> = (0..resources::facts::TYPES.len()).map(|i| schema::facts::TypeId(i as u16)).collect();
+    let mut compared = 0;
+    let mut wrong = std::collections::BTreeSet::new();
+    for (form, path, place) in documents {
+        let theirs = Tree::from_json(&std::fs::read(&path).expect("a readable file")).expect("JSON").tree;
+        let theirs = if place == "schemas" { theirs.get("components").cloned().unwrap_or_default() } else { theirs };
+        let described = |name: &str, field: Option<&str>| {
+            let at = theirs.at(&[place, name])?;
+            let at = field.map_or(Some(at), |f| at.at(&["properties", f]))?;
+            at.str_at(&["description"]).map(str::to_owned)
+        };
+        let ours = schema::openapi(&TYPES, &roots, form, &described);
+        for (name, schema) in theirs.map_at(&[place]).into_iter().flatten() {
+            let Some(own) = ours.get(name) else { continue };
+            compared += 1;
+            let (theirs, own) = (comparable(schema), comparable(own));
+            if theirs != own {
+                wrong.insert(format!("{form:?} {name}{}", first_difference("", &theirs, &own)));
+            }
+        }
+    }
+    assert!(compared > 1000, "only {compared} schemas");
+    let listed: Vec<_> = wrong.iter().cloned().collect();
+    assert!(wrong.is_empty(), "{compared} schemas, {} faults:\n{}", wrong.len(), listed.join("\n"));
+}

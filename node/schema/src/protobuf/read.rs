@@ -162,7 +162,8 @@ fn assemble(object: &Object, slots: Vec<Tree>) -> Tree {
 
 /// Whether a value is what Go sends for a field that was never set.
 fn unset(field: &Field, value: &Tree) -> bool {
-    value.is_null() || (!field.pointer && value.is_empty() && !matches!(field.node, Node::List(_) | Node::Map(_)))
+    value.is_null()
+        || (!field.pointer && value.is_empty() && !matches!(field.node, Node::Bytes | Node::List(_) | Node::Map(_)))
 }
 
 fn either(object: &Object, bytes: &[u8], depth: usize) -> Result<Tree, DecodeFault> {
