@@ -88,6 +88,9 @@ async fn live(started: Duration) {
     if let Some(Err((phase, failure))) = booted {
         has_failed = true;
         report(&boot, phase, &failure);
+        if let Err(failure) = phases::services::start_for_diagnosis(&boot) {
+            boot.console.say(&format!("init: {}", failure.reason));
+        }
     }
     loop {
         let ending = tokio::select! {

@@ -57,6 +57,8 @@ pub struct Service {
     pub start: Start,
     /// Whether the boot has failed when it cannot be brought up.
     pub vital: bool,
+    /// Whether it starts even when the boot has failed.
+    pub for_diagnosis: bool,
     /// Whether readiness is a milestone that init reports.
     pub milestone: bool,
     /// How dear it is when memory runs out: -1000 is never killed.
@@ -84,6 +86,7 @@ pub const TABLE: &[Service] = &[
         ready: Ready::Socket("/run/containerd/containerd.sock"),
         start: Start::Boot,
         vital: true,
+        for_diagnosis: false,
         milestone: true,
         oom_score: -999,
         stop_wait: Duration::from_secs(5),
@@ -110,6 +113,7 @@ pub const TABLE: &[Service] = &[
         ready: Ready::Started,
         start: Start::Connection("/run/docker.sock"),
         vital: false,
+        for_diagnosis: false,
         milestone: false,
         oom_score: -500,
         stop_wait: Duration::from_secs(10),
@@ -126,6 +130,7 @@ pub const TABLE: &[Service] = &[
         ready: Ready::Started,
         start: Start::Boot,
         vital: true,
+        for_diagnosis: false,
         milestone: false,
         oom_score: -999,
         stop_wait: Duration::from_secs(20),
@@ -142,6 +147,7 @@ pub const TABLE: &[Service] = &[
         ready: Ready::Started,
         start: Start::Boot,
         vital: false,
+        for_diagnosis: true,
         milestone: false,
         oom_score: 0,
         stop_wait: Duration::from_secs(1),

@@ -2,19 +2,24 @@
 
 use crate::boot::{Boot, Failure, Phase};
 use crate::logs::{self, ring::Ring};
-use crate::services::{Entry, State, Surroundings, TABLE, supervise};
+use crate::services::{Entry, Service, State, Surroundings, TABLE, supervise};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 use tokio::sync::mpsc;
 
 /// The phase.
-pub const PHASE: Phase = Phase { name: "services", run: |boot| Box::pin(async { run(boot) }) };
+pub const PHASE: Phase = Phase { name: "services", run: |boot| Box::pin(async { start(boot, |_| true) }) };
 
 /// Orders that wait for one supervisor: a user types them.
 const ORDERS_QUEUE: usize = 4;
 
-fn run(boot: &mut Boot) -> Result<(), Failure> {
+/// Starts what a machine whose boot failed can still have: the shell of a debug image.
+pub fn start_for_diagnosis(boot: &Boot) -> Result<(), Failure> {
+    start(boot, |service| service.for_diagnosis)
+}
+
+fn start(boot: &Boot, chosen: fn(&Service) -> bool) -> Result<(), Failure> {
     let around = Surroundings {
         config: Rc::new(boot.config.clone()),
         console: boot.console.clone(),
@@ -23,7 +28,8 @@ fn run(boot: &mut Boot) -> Result<(), Failure> {
         services: boot.services.clone(),
         failed: boot.failed.clone(),
     };
-    for service in TABLE.iter().filter(|service| (service.wanted)(&boot.config)) {
+    let runs = |service: &Service| boot.services.entries.borrow().contains_key(service.name);
+    for service in TABLE.iter().filter(|service| chosen(service) && (service.wanted)(&boot.config) && !runs(service)) {
         let (sender, orders) = mpsc::channel(ORDERS_QUEUE);
         let log = Rc::new(RefCell::new(Ring::new(Path::new(logs::FOLDER), service.name)));
         let entry =
