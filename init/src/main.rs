@@ -101,8 +101,9 @@ async fn live(started: Duration) {
                 continue;
             }
         };
-        // The end of a machine whose boot failed never looks like a clean one.
-        let kind = if has_failed && ending.kind == Kind::PowerOff { Kind::Crash } else { ending.kind };
+        // The end of a machine whose boot failed never looks like a clean one, unless it came up after all.
+        let is_bad = has_failed && !boot.readiness.has("ready");
+        let kind = if is_bad && ending.kind == Kind::PowerOff { Kind::Crash } else { ending.kind };
         power::end(&boot, Ending { kind, ..ending }).await;
     }
 }
