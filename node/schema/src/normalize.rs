@@ -5,6 +5,7 @@ use crate::facts::Omit;
 use crate::node::Schema;
 use crate::node::{Field, Node, Object, Struct};
 use api::{Map, Name, Tree};
+use std::cmp::Ordering;
 
 /// Brings an object into the form in which it is stored and answered. Doing it twice changes nothing.
 pub fn normalize(schema: &Schema, tree: &mut Tree) {
@@ -51,10 +52,17 @@ fn structure(fields: &Struct, tree: &mut Tree) {
     let mut kept: Vec<(Name, Tree)> = Vec::with_capacity(given.len() + 2);
     for field in &fields.fields {
         // Both are sorted: what is smaller than the field is unknown to the schema.
-        while given.next_if(|(name, _)| *name < field.name).is_some() {}
-        let found = given.next_if(|(name, _)| *name == field.name).map(|(_, value)| value);
-        if let Some(value) = one(field, found) {
-            kept.push((field.name.clone(), value));
+        let mut found = None;
+        while let Some((name, _)) = given.peek() {
+            match name.cmp(&field.name) {
+                Ordering::Less => _ = given.next(),
+                Ordering::Equal => found = given.next(),
+                Ordering::Greater => break,
+            }
+        }
+        let (name, value) = found.map_or((None, None), |(name, value)| (Some(name), Some(value)));
+        if let Some(value) = one(field, value) {
+            kept.push((name.unwrap_or_else(|| field.name.clone()), value));
         }
     }
     *tree = Tree::Map(Map::from_fields(kept));

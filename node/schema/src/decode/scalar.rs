@@ -68,6 +68,8 @@ fn instant(text: &str, micro: bool) -> Result<Tree, Refusal> {
     let instant = parsed.map_err(|e| Refusal::Fatal(e.to_string()))?;
     Ok(match (instant.is_zero(), micro) {
         (true, _) => Tree::Null,
+        // A time in UTC without a fraction is canonical: 20 characters.
+        (false, false) if text.len() == 20 && text.ends_with('Z') => Tree::text(text),
         (false, true) => Tree::Text(instant.to_micro_text()),
         (false, false) => Tree::Text(instant.to_text()),
     })
