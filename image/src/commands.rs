@@ -1,5 +1,6 @@
 //! The table of commands: one file and one line each.
 
+mod build;
 mod version;
 
 use crate::interrupt::Interrupt;
@@ -32,4 +33,4 @@ pub struct Command {
 }
 
 /// Every command, in the order of the help.
-pub const COMMANDS: &[Command] = &[version::COMMAND];
+pub const COMMANDS: &[Command] = &[build::COMMAND, version::COMMAND];

@@ -3,6 +3,7 @@
 //! This file parses the command line, runs one line of the table in `commands` and turns its outcome into an exit
 //! code. It knows no command by name.
 
+mod build;
 mod commands;
 mod exit;
 mod interrupt;

@@ -1,0 +1,211 @@
+//! Builds the machine image: kernel and root file system, from packages, fragments and our own programs.
+//!
+//! The story is `run`; each step is a module. Every step takes what an earlier run has left in the cache. It boots
+//! nothing.
+
+mod elf;
+mod folders;
+mod kernel;
+mod manifest;
+mod own;
+mod pack;
+mod packages;
+mod root;
+mod sandbox;
+mod tree;
+mod unpack;
+mod userland;
+
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::steps::Step;
+use anyhow::{Context, Result};
+use folders::Folders;
+pub use manifest::Manifest;
+use packages::fetch::{Fetcher, file_sha256, hexadecimal};
+use packages::lock::{Key, Lock};
+use packages::{Provider, archive, keyring};
+use ring::digest::{SHA256, digest};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use unpack::Shelf;
+use userland::Part;
+
+/// The kernel's name in the image folder.
+pub const KERNEL: &str = "bzImage";
+/// The root file system's name in the image folder.
+pub const ROOT: &str = "root.erofs";
+/// The client for the host, below the image folder.
+pub const KUBECTL: &str = "tools/kubectl";
+
+/// What to build.
+pub struct Order {
+    /// Pin the newest versions first.
+    pub update_lock: bool,
+    /// Leave the Docker engine out.
+    pub without_docker: bool,
+    /// Put a shell in.
+    pub debug: bool,
+    /// Go on without programs of this workspace.
+    pub allow_missing_own: bool,
+    /// Where the image goes, if not into the checkout.
+    pub target: Option<PathBuf>,
+}
+
+/// What was built.
+pub struct Made {
+    folder: PathBuf,
+    /// Its description.
+    pub manifest: Manifest,
+}
+
+impl Made {
+    /// For people: where it is and how large.
+    pub fn summary(&self) -> String {
+        let megabytes = |name: &str| self.manifest.files.get(name).map_or(0.0, |entry| entry.size as f64 / 1e6);
+        let (kernel, root) = (megabytes(KERNEL), megabytes(ROOT));
+        let folder = self.folder.display();
+        format!("{folder}: kernel {kernel:.1} MB, root {root:.1} MB, together {:.1} MB", kernel + root)
+    }
+}
+
+/// Builds the image, or finds that it is built.
+///
+/// # Errors
+/// See the steps; interrupted work leaves only complete files behind.
+pub fn run(order: &Order, output: &Output, interrupt: &Interrupt) -> Result<Made> {
+    let folders = Folders::find(order.target.as_deref())?;
+    let packages = userland::of(&parts(order));
+    let kernel_source = userland::of(&[Part::Kernel])[0];
+    let fetcher = Fetcher::new(archive(), &folders.cache.join("packages"), interrupt.clone());
+    let mut provider = Provider { fetcher, lock: read_lock(&folders.lock)?, keyring: keyring(), output };
+    if order.update_lock {
+        let all: Vec<Key> = userland::TABLE.iter().map(userland::Package::key).collect();
+        provider.update(&all)?;
+        std::fs::write(&folders.lock, provider.lock.print()).context("writing the lock file")?;
+    }
+
+    let recipe =
+        kernel::Recipe { source: kernel_source, fragments: &folders.fragments, cache: &folders.cache.join("kernel") };
+    let pinned = provider.lock.pins.get(&kernel_source.key()).map_or("", |pin| pin.version.as_str()).to_owned();
+    let known = kernel::Plan::make(&recipe, &pinned)?.finished().is_some();
+    let mut wanted: Vec<Key> = packages.iter().map(|package| package.key()).collect();
+    wanted.extend(userland::of(&[Part::Packer, Part::Client]).iter().map(|package| package.key()));
+    if !known {
+        wanted.push(kernel_source.key());
+    }
+    let files = provider.provide(&wanted)?;
+    let shelf = Shelf { files, lock: provider.lock };
+
+    let plan = kernel::Plan::make(&recipe, shelf.version(kernel_source)?)?;
+    let bz_image = kernel::build(&recipe, &plan, &shelf, output, interrupt)?;
+    std::fs::create_dir_all(&folders.target).with_context(|| format!("making {}", folders.target.display()))?;
+    copy_new(&bz_image, &folders.target.join(KERNEL))?;
+    client(&shelf, &folders, output, interrupt)?;
+    let manifest = root_file_system(order, &packages, &shelf, &folders, output, interrupt)?;
+    manifest.write(&folders.target)?;
+    Ok(Made { folder: folders.target, manifest })
+}
+
+/// What goes into the image.
+fn parts(order: &Order) -> Vec<Part> {
+    let mut parts = vec![Part::Core];
+    if !order.without_docker {
+        parts.push(Part::Docker);
+    }
+    if order.debug {
+        parts.push(Part::Debug);
+    }
+    parts
+}
+
+/// The committed lock; none yet pins nothing.
+fn read_lock(file: &Path) -> Result<Lock> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Lock::parse(&text).with_context(|| file.display().to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
+    }
+}
+
+/// The root file system, packed unless the last one was made from the same things.
+fn root_file_system(
+    order: &Order,
+    packages: &[&userland::Package],
+    shelf: &Shelf,
+    folders: &Folders,
+    output: &Output,
+    interrupt: &Interrupt,
+) -> Result<Manifest> {
+    let step = Step::begin(output, "root file system");
+    let (fixed, built) = (folders.fixed.as_path(), folders.built.as_path());
+    let lenient = order.allow_missing_own;
+    let tree = root::assemble(&root::Parts { packages, shelf, fixed, built, lenient }, output, interrupt)?;
+    let packer = pack::Packer::prepare(shelf, &folders.cache.join("tools"), interrupt)?;
+    let inputs = identity(&tree, &packer)?;
+    let mut manifest = Manifest {
+        format: manifest::FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs,
+        docker: !order.without_docker,
+        debug: order.debug,
+        files: [(KERNEL.to_owned(), manifest::describe(&folders.target.join(KERNEL))?)].into(),
+        packages: packages
+            .iter()
+            .map(|p| Ok((p.name.to_owned(), shelf.version(p)?.to_owned())))
+            .collect::<Result<_>>()?,
+    };
+    let before = Manifest::read(&folders.target);
+    let file = folders.target.join(ROOT);
+    if before.is_some_and(|before| before.inputs == manifest.inputs && before.describes(&folders.target, ROOT)) {
+        step.done("unchanged");
+    } else {
+        step.at("packing");
+        packer.pack(&tree, &folders.target, &file, interrupt)?;
+        step.done(&format!("{:.1} MB", file.metadata()?.len() as f64 / 1e6));
+    }
+    manifest.files.insert(ROOT.to_owned(), manifest::describe(&file)?);
+    Ok(manifest)
+}
+
+/// One hash over everything that decides the bytes of the root file system.
+fn identity(tree: &tree::Tree, packer: &pack::Packer) -> Result<String> {
+    let text = format!("{}\n{}", packer.identity(), tree.fingerprint());
+    Ok(hexadecimal(digest(&SHA256, text.as_bytes()).as_ref()))
+}
+
+/// The client that fits the cluster, for hosts whose own is too old.
+fn client(shelf: &Shelf, folders: &Folders, output: &Output, interrupt: &Interrupt) -> Result<()> {
+    let packages = userland::of(&[Part::Client]);
+    let place = folders.target.join(KUBECTL);
+    let mark = folders.target.join(format!("{KUBECTL}.version"));
+    let version = shelf.version(packages[0])?;
+    if place.exists() && std::fs::read_to_string(&mark).is_ok_and(|had| had == version) {
+        return Ok(());
+    }
+    let step = Step::begin(output, format!("kubectl {version}"));
+    let mut tree = tree::Tree::default();
+    unpack::unpack(&packages, shelf, &mut tree, interrupt)?;
+    let (_, content) = tree.files().next().context("the package of kubectl holds nothing")?;
+    let folder = place.parent().context("the client lies in a folder")?;
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, content)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755))?;
+    file.persist(&place)?;
+    std::fs::write(&mark, version)?;
+    step.done("");
+    Ok(())
+}
+
+/// Copies unless the same is there, and never leaves half a file.
+fn copy_new(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() && file_sha256(to)? == file_sha256(from)? {
+        return Ok(());
+    }
+    let folder = to.parent().context("a file in a folder")?;
+    let fresh = tempfile::NamedTempFile::new_in(folder)?;
+    std::fs::copy(from, fresh.path()).with_context(|| format!("copying {}", from.display()))?;
+    fresh.persist(to)?;
+    Ok(())
+}
