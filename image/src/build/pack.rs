@@ -17,8 +17,8 @@ use std::process::{Command, Stdio};
 const UUID: &str = "5ce88a11-0000-4000-8000-000000000001";
 /// Large clusters compress better; a page fault unpacks one of them. Bytes.
 const CLUSTER: &str = "65536";
-/// What the measurements in the README were made with.
-const COMPRESSION: &str = "zstd,level=12";
+/// With the engine of Docker: 56.8 MB in 14 s. Level 12 with shared fragments is 54.2 MB in minutes, LZ4 68.8 MB in 6 s.
+const COMPRESSION: &str = "zstd,level=5";
 
 /// The packer, unpacked.
 pub struct Packer {
@@ -72,7 +72,7 @@ impl Packer {
         let libraries = self.folder.join(LIBRARIES);
         let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
         command.arg("--library-path").arg(&libraries).arg(self.folder.join("usr/bin/mkfs.erofs"));
-        command.args(["--quiet", "--all-root", "-T0", "--all-time", "-Eall-fragments,dedupe,ztailpacking"]);
+        command.args(["--quiet", "--all-root", "-T0", "--all-time"]);
         command.arg(format!("-z{COMPRESSION}")).arg(format!("-C{CLUSTER}")).args(["-U", UUID]);
         command.arg(&product).arg(&root).stdin(Stdio::null());
         let output = command.output().with_context(|| format!("starting {:?}", command.get_program()))?;
