@@ -8,9 +8,11 @@ pub mod context;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod garbage;
 mod history;
 mod job;
 mod namespace;
+mod node_lifecycle;
 mod owner;
 mod pod;
 mod replica;
@@ -24,6 +26,7 @@ mod statefulset;
 mod status;
 #[cfg(test)]
 mod testing;
+mod volume_binder;
 
 pub use context::{Context, Life, Settings};
 pub use run::run;
@@ -54,4 +57,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("job-controller", "job-controller", job::start),
     controller("endpoint-controller", "endpoint-controller", endpoints::start),
     controller("endpointslice-controller", "endpointslice-controller", endpointslice::start),
+    controller("garbage-collector-controller", "generic-garbage-collector", garbage::start),
+    controller("node-controller", "node-controller", node_lifecycle::start),
+    controller("persistentvolume-controller", "persistent-volume-binder", volume_binder::start),
 ];

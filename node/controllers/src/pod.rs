@@ -57,12 +57,6 @@ pub fn available_in(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> Option
     Some(until(since + span(i64::from(min_ready_seconds)), now))
 }
 
-/// Whether the pod has been ready for long enough.
-#[must_use]
-pub fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
-    available_in(pod, min_ready_seconds, now).is_some_and(|wait| wait.is_zero())
-}
-
 /// Restarts of the most restarted container.
 fn restarts(pod: &Pod) -> i32 {
     let status = pod.status.as_ref();
@@ -227,7 +221,7 @@ mod tests {
         let pod = pod("p", "Running", "n", "True");
         let now = "2026-01-01T00:00:04Z".parse().unwrap();
         assert_eq!(available_in(&pod, 10, now), Some(Duration::from_secs(6)));
-        assert!(is_available(&pod, 4, now));
+        assert_eq!(available_in(&pod, 4, now), Some(Duration::ZERO));
     }
 
     #[test]
