@@ -3,3 +3,45 @@
 //! Pure core: request parsing, authorization decisions, admission plans, tables.
 //!
 //! It must not know controllers, scheduler, kubelet or the network.
+//!
+//! A request flows as `chain.rs` lists it; a write as `write.rs` says at its top.
+
+pub mod admission;
+pub mod allocate;
+pub mod authn;
+pub mod authz;
+pub mod bootstrap;
+pub mod builtin;
+pub mod call;
+pub mod caller;
+pub mod catalog;
+pub mod chain;
+pub mod clock;
+mod codec;
+mod collection;
+mod delete;
+mod discovery;
+pub mod encode;
+mod impersonate;
+pub mod inprocess;
+mod list;
+mod managed;
+mod metadata;
+pub mod negotiate;
+pub mod objects;
+pub mod openapi;
+mod options;
+mod patch;
+mod paths;
+mod read;
+mod reply;
+pub mod request;
+mod reviews;
+pub mod serve;
+pub mod server;
+mod subresources;
+mod table;
+mod verbs;
+pub mod version;
+mod watch;
+pub mod write;

@@ -1,13 +1,20 @@
 //! The table of kinds: which have rules of their own. A kind that is not named here is plain. One file, one line.
 
 mod namespaces;
+mod rbac;
 
 use crate::facts::RESOURCES;
 use crate::kind::{Conversion, Kind};
 use crate::rules::{PLAIN, Rules};
 
 /// Group, plural, rules.
-const SPECIAL: &[(&str, &str, &Rules)] = &[("", "namespaces", &namespaces::RULES)];
+const SPECIAL: &[(&str, &str, &Rules)] = &[
+    ("", "namespaces", &namespaces::RULES),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", &rbac::RULES),
+    ("rbac.authorization.k8s.io", "clusterroles", &rbac::RULES),
+    ("rbac.authorization.k8s.io", "rolebindings", &rbac::RULES),
+    ("rbac.authorization.k8s.io", "roles", &rbac::RULES),
+];
 
 /// Group, version, plural, and how that version differs from what is stored.
 const CONVERTED: &[(&str, &str, &str, &Conversion)] = &[];

@@ -1,0 +1,147 @@
+//! What a cluster is born with: namespaces, roles, priority classes, flow schemas, the `kubernetes` Service. Made when
+//! the server starts, and made again when somebody deleted it.
+
+use crate::authz;
+use crate::caller::{Caller, MASTERS};
+use crate::chain::answer_as;
+use crate::reply::full;
+use crate::server::Server;
+use api::{Status, Tree, meta, tree};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+
+/// What the server itself calls with.
+pub const USER: &str = "system:apiserver";
+
+/// Group and version, plural, namespace or none, and the object.
+struct Wanted {
+    api_version: &'static str,
+    plural: String,
+    object: Tree,
+    /// Whether an object that is there already is brought to this state.
+    update: bool,
+}
+
+/// Brings everything into being that is missing.
+///
+/// # Errors
+/// The first object that could not be made, with what the server said.
+pub async fn run(server: &Arc<Server>) -> Result<(), Status> {
+    for wanted in wanted(server) {
+        ensure(server, &wanted).await?;
+    }
+    Ok(())
+}
+
+fn wanted(server: &Server) -> Vec<Wanted> {
+    let mut all = Vec::new();
+    for name in ["kube-system", "kube-public", "kube-node-lease", "default"] {
+        all.push(plain("v1", "namespaces", tree!({"metadata": {"name": name}})));
+    }
+    for object in authz::bootstrap::objects() {
+        let plural = format!("{}s", meta::kind(&object).to_lowercase());
+        all.push(Wanted { api_version: "rbac.authorization.k8s.io/v1", plural, object, update: false });
+    }
+    for (name, value) in [("system-cluster-critical", 2_000_000_000i64), ("system-node-critical", 2_000_001_000)] {
+        let object = tree!({
+            "metadata": {"name": name},
+            "value": value,
+            "description": "Used for system critical pods."
+        });
+        all.push(plain("scheduling.k8s.io/v1", "priorityclasses", object));
+    }
+    all.extend(kubernetes_service(server));
+    all.push(Wanted {
+        api_version: "v1",
+        plural: "configmaps".to_owned(),
+        object: tree!({
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+            "data": {"client-ca-file": (server.config.ca_pem.as_str())}
+        }),
+        update: true,
+    });
+    all.push(plain(
+        "networking.k8s.io/v1",
+        "servicecidrs",
+        tree!({
+            "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": [(server.config.service_cidr.as_str())]}
+        }),
+    ));
+    all
+}
+
+fn plain(api_version: &'static str, plural: &str, object: Tree) -> Wanted {
+    Wanted { api_version, plural: plural.to_owned(), object, update: false }
+}
+
+/// The Service by which pods find the API, and where it leads to.
+fn kubernetes_service(server: &Server) -> Vec<Wanted> {
+    let config = &server.config;
+    let first = config.service_cidr.split('/').next().and_then(|ip| ip.parse::<std::net::Ipv4Addr>().ok());
+    let address = first.map(|ip| std::net::Ipv4Addr::from(u32::from(ip) + 1).to_string()).unwrap_or_default();
+    let labels = tree!({"component": "apiserver", "provider": "kubernetes"});
+    let target = config.advertise.to_string();
+    let port = i64::from(config.port);
+    let service = tree!({
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "spec": {
+            "clusterIP": address,
+            "type": "ClusterIP",
+            "sessionAffinity": "None",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}]
+        }
+    });
+    let endpoints = tree!({
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": (target.as_str())}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]
+    });
+    let slice = tree!({
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": (if config.advertise.is_ipv4() { "IPv4" } else { "IPv6" }),
+        "endpoints": [{"addresses": [target], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}]
+    });
+    vec![
+        plain("v1", "services", service),
+        Wanted { api_version: "v1", plural: "endpoints".to_owned(), object: endpoints, update: true },
+        Wanted { api_version: "discovery.k8s.io/v1", plural: "endpointslices".to_owned(), object: slice, update: true },
+    ]
+}
+
+async fn ensure(server: &Arc<Server>, wanted: &Wanted) -> Result<(), Status> {
+    let root = if wanted.api_version.contains('/') { "/apis" } else { "/api" };
+    let namespace = match meta::namespace(&wanted.object) {
+        "" => String::new(),
+        namespace => format!("/namespaces/{namespace}"),
+    };
+    let collection = format!("{root}/{}{namespace}/{}", wanted.api_version, wanted.plural);
+    let path = format!("{collection}/{}", meta::name(&wanted.object));
+    match call(server, "GET", &path, None).await {
+        Ok(_) if !wanted.update => Ok(()),
+        Ok(found) => {
+            let mut merged = found.clone();
+            for (field, value) in wanted.object.as_map().into_iter().flatten().filter(|(f, _)| f.as_str() != "metadata")
+            {
+                merged.set(field, value.clone());
+            }
+            if merged == found { Ok(()) } else { call(server, "PUT", &path, Some(&merged)).await.map(drop) }
+        }
+        Err(status) if status.is_not_found() => call(server, "POST", &collection, Some(&wanted.object)).await.map(drop),
+        Err(status) => Err(status),
+    }
+}
+
+/// One request as the server itself, through the whole chain.
+async fn call(server: &Arc<Server>, method: &str, path: &str, body: Option<&Tree>) -> Result<Tree, Status> {
+    let bytes = body.map(Tree::to_json).unwrap_or_default();
+    let mut request = http::Request::new(full(bytes));
+    *request.method_mut() = method.parse().map_err(Status::internal)?;
+    *request.uri_mut() = path.parse().map_err(Status::internal)?;
+    let caller = Caller::component(USER, &[MASTERS]);
+    let response = answer_as(server, caller, request).await;
+    let code = response.status().as_u16();
+    let bytes = response.into_body().collect().await.map_err(Status::internal)?.to_bytes();
+    let tree = Tree::from_json(&bytes).map_err(Status::internal)?.tree;
+    if code < 400 { Ok(tree) } else { Err(Status::from_tree(&tree)) }
+}

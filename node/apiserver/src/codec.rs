@@ -1,0 +1,201 @@
+//! Bodies to trees and back, by the resource's schema: the one place where the request path meets the schema engine.
+
+use crate::call::Call;
+use crate::catalog::Resource;
+use crate::negotiate::Encoding;
+use api::{FieldError, FieldPath, Status, Tree, meta};
+use schema::Schema;
+
+/// What becomes of fields that the schema does not know or that are given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// Dropped silently.
+    Ignore,
+    /// Dropped with a warning.
+    Warn,
+    /// Refused.
+    Strict,
+}
+
+impl Validation {
+    /// What the client wishes; `Warn` when it says nothing.
+    ///
+    /// # Errors
+    /// 422 for an unknown wish.
+    pub fn of(call: &Call) -> Result<Validation, Status> {
+        match call.query.get("fieldValidation").unwrap_or_default() {
+            "Ignore" => Ok(Validation::Ignore),
+            "" | "Warn" => Ok(Validation::Warn),
+            "Strict" => Ok(Validation::Strict),
+            other => {
+                let path = FieldPath::of(&["fieldValidation"]);
+                let fault = FieldError::not_supported(path, other, &["", "Ignore", "Strict", "Warn"]);
+                let options = api::status::GroupName::new("meta.k8s.io", options_kind(call));
+                Err(Status::invalid(&options, "", &[fault]))
+            }
+        }
+    }
+}
+
+fn options_kind(call: &Call) -> &'static str {
+    match call.info.verb.as_str() {
+        "create" => "CreateOptions",
+        "patch" => "PatchOptions",
+        _ => "UpdateOptions",
+    }
+}
+
+/// The body of a call as an object of its resource, defaulted.
+///
+/// # Errors
+/// 400 for what cannot be read or is of another kind, 415 for an unknown media type.
+pub fn decode(call: &Call) -> Result<Tree, Status> {
+    let resource = &call.resource;
+    let mut object = decode_as(call, &resource.schema, &resource.api_version(), &resource.kind)?;
+    default(resource, &mut object);
+    Ok(object)
+}
+
+/// The body of a call as an object of some kind.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_as(call: &Call, schema: &Schema, api_version: &str, kind: &str) -> Result<Tree, Status> {
+    let encoding = Encoding::of_body(call.header(http::header::CONTENT_TYPE))?;
+    let (_, version) = meta::split_api_version(api_version);
+    let unfit = |why: String| {
+        Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"))
+    };
+    let decoded = match encoding {
+        Encoding::Json => schema::decode_json(schema, &call.body).map_err(|e| unfit(e.0))?,
+        Encoding::Yaml => schema::decode_yaml(schema, &call.body).map_err(|e| unfit(e.0))?,
+        Encoding::Protobuf => schema::decode_protobuf(schema, &call.body).map_err(|e| unfit(e.0))?,
+    };
+    match Validation::of(call)? {
+        Validation::Strict => {
+            if let Some(why) = decoded.strict_error() {
+                return Err(unfit(why));
+            }
+        }
+        Validation::Warn => decoded.strict.iter().for_each(|warning| call.warn(warning.as_str())),
+        Validation::Ignore => {}
+    }
+    let mut object = decoded.tree;
+    check_kind(&mut object, api_version, kind)?;
+    Ok(object)
+}
+
+/// The kind in the body must be that of the endpoint; a body without one is taken to be right.
+fn check_kind(object: &mut Tree, api_version: &str, kind: &str) -> Result<(), Status> {
+    let own_version = meta::api_version(object);
+    if !own_version.is_empty() && own_version != api_version {
+        let why = format!(
+            "the API version in the data ({own_version}) does not match the expected API version ({api_version})"
+        );
+        return Err(Status::bad_request(why));
+    }
+    let own_kind = meta::kind(object);
+    if !own_kind.is_empty() && own_kind != kind {
+        let (_, version) = meta::split_api_version(api_version);
+        let why = format!(
+            "{own_kind} in version \"{version}\" cannot be handled as a {kind}: the kind does not match that of the path"
+        );
+        return Err(Status::bad_request(why));
+    }
+    object.set("apiVersion", api_version);
+    object.set("kind", kind);
+    Ok(())
+}
+
+/// A tree, such as a patched object, as an object of a resource: what it became, and what strict decoding objects to.
+///
+/// # Errors
+/// Says what has the wrong type.
+pub fn decode_tree(resource: &Resource, tree: Tree) -> Result<(Tree, Vec<String>), String> {
+    let decoded = schema::decode_tree(&resource.schema, tree).map_err(|e| e.0)?;
+    let mut object = decoded.tree;
+    object.set("apiVersion", resource.api_version());
+    object.set("kind", resource.kind.as_str());
+    default(resource, &mut object);
+    Ok((object, decoded.strict))
+}
+
+/// `DeleteOptions` in the body of a call.
+///
+/// # Errors
+/// 400 when they cannot be read.
+pub fn decode_delete_options(call: &Call) -> Result<Tree, Status> {
+    let encoding = Encoding::of_body(call.header(http::header::CONTENT_TYPE))?;
+    let schema = resources::schema_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    let decoded = match encoding {
+        Encoding::Json => schema::decode_json(&schema, &call.body),
+        Encoding::Yaml => schema::decode_yaml(&schema, &call.body),
+        Encoding::Protobuf => schema::decode_protobuf(&schema, &call.body),
+    };
+    let object = decoded.map_err(|e| Status::bad_request(e.0))?.tree;
+    match meta::kind(&object) {
+        "" | "DeleteOptions" => Ok(object),
+        _ => Err(Status::bad_request("decoded object cannot be converted to DeleteOptions")),
+    }
+}
+
+/// Fills in what was left out.
+pub fn default(resource: &Resource, object: &mut Tree) {
+    schema::default(&resource.schema, object);
+    (resource.rules.default)(object);
+}
+
+/// Brings an object into the shape that Go's encoder would give it.
+pub fn normalize(resource: &Resource, object: &mut Tree) {
+    schema::normalize(&resource.schema, object);
+}
+
+/// A tree in another encoding.
+///
+/// # Errors
+/// 406 when the tree has no such form.
+pub fn encode(tree: &Tree, encoding: Encoding, schema: Option<&Schema>) -> Result<Vec<u8>, Status> {
+    match (encoding, schema) {
+        (Encoding::Json, _) => Ok(tree.to_json()),
+        (Encoding::Yaml, _) => serde_saphyr::to_string(tree).map(String::into_bytes).map_err(Status::internal),
+        (Encoding::Protobuf, Some(schema)) => Ok(schema::encode_protobuf(schema, tree)),
+        (Encoding::Protobuf, None) => Err(Status::not_acceptable(&["application/json", "application/yaml"])),
+    }
+}
+
+/// Applies a JSON patch.
+///
+/// # Errors
+/// 413 for too many operations, 422 for one that does not fit.
+pub fn json_patch(object: Tree, operations: &Tree) -> Result<Tree, Status> {
+    schema::json_patch(object, operations).map_err(refused)
+}
+
+/// Applies a merge patch.
+///
+/// # Errors
+/// 400 for one that is no object.
+pub fn merge_patch(object: Tree, patch: &Tree) -> Result<Tree, Status> {
+    schema::merge_patch(object, patch.clone()).map_err(refused)
+}
+
+/// Applies a strategic merge patch.
+///
+/// # Errors
+/// 400 for a malformed one, 422 for one that does not fit.
+pub fn strategic_patch(schema: &Schema, object: Tree, patch: &Tree) -> Result<Tree, Status> {
+    schema::strategic_merge_patch(schema, object, patch.clone()).map_err(refused)
+}
+
+/// What a client is told about a patch that failed.
+fn refused(fault: schema::PatchFault) -> Status {
+    match fault {
+        schema::PatchFault::Malformed(why) => Status::bad_request(why),
+        schema::PatchFault::TooLarge(why) => Status::too_large(why),
+        schema::PatchFault::Unprocessable(why) => {
+            let message = "the server rejected our request due to an error in our request";
+            Status::new(422, "Invalid", message).because("UnexpectedServerResponse", why, "")
+        }
+        schema::PatchFault::Internal(why) => Status::internal(why),
+    }
+}

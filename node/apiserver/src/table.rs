@@ -1,0 +1,123 @@
+//! Tables and bare metadata: the forms in which `kubectl get` and the garbage collector take objects.
+
+use crate::call::Call;
+use crate::catalog::Resource;
+use crate::list::{Page, metadata};
+use crate::objects;
+use crate::server::Server;
+use api::{Status, Tree, tree};
+
+/// `PartialObjectMetadata` of an object.
+#[must_use]
+pub fn partial(object: &Tree) -> Tree {
+    let metadata = object.get("metadata").cloned().unwrap_or_else(Tree::map);
+    tree!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+}
+
+/// `PartialObjectMetadataList` of a page.
+///
+/// # Errors
+/// 500 when a stored object is damaged.
+pub fn partial_list(resource: &Resource, page: &Page) -> Result<Tree, Status> {
+    let item = |entry: &std::sync::Arc<store::Entry>| objects::tree(resource, entry).map(|object| partial(&object));
+    let items = page.entries.iter().map(item).collect::<Result<Vec<_>, _>>()?;
+    Ok(tree!({
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": (metadata(page)),
+        "items": items
+    }))
+}
+
+/// What a row carries of its object.
+#[derive(Clone, Copy)]
+enum Include {
+    None,
+    Metadata,
+    Object,
+}
+
+impl Include {
+    fn of(call: &Call) -> Result<Include, Status> {
+        match call.query.get("includeObject").unwrap_or_default() {
+            "None" => Ok(Include::None),
+            "" | "Metadata" => Ok(Include::Metadata),
+            "Object" => Ok(Include::Object),
+            other => Err(Status::bad_request(format!("unrecognized includeObject value: {other}"))),
+        }
+    }
+}
+
+fn columns(resource: &Resource) -> Tree {
+    let column = |c: &resources::Column| {
+        tree!({
+            "name": (c.name.as_str()),
+            "type": (c.kind.as_str()),
+            "format": (c.format.as_str()),
+            "description": (c.description.as_str()),
+            "priority": (c.priority)
+        })
+    };
+    Tree::List(resource.columns.iter().map(column).collect())
+}
+
+fn row(resource: &Resource, object: &Tree, now: i64, include: Include) -> Tree {
+    let mut row = tree!({"cells": ((resource.rules.cells)(object, now))});
+    match include {
+        Include::None => row.set("object", Tree::Null),
+        Include::Metadata => row.set("object", partial(object)),
+        Include::Object => row.set("object", object.clone()),
+    }
+    row
+}
+
+fn table(metadata: Tree, columns: Tree, rows: Vec<Tree>) -> Tree {
+    tree!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": columns,
+        "rows": rows
+    })
+}
+
+/// The table of a list.
+///
+/// # Errors
+/// 400 for an unknown `includeObject`, 500 when a stored object is damaged.
+pub fn of_page(server: &Server, call: &Call, page: &Page) -> Result<Tree, Status> {
+    let include = Include::of(call)?;
+    let now = server.world.clock.now().as_second();
+    let resource = &call.resource;
+    let one = |entry: &std::sync::Arc<store::Entry>| {
+        objects::tree(resource, entry).map(|object| row(resource, &object, now, include))
+    };
+    let rows = page.entries.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    Ok(table(metadata(page), columns(resource), rows))
+}
+
+/// The table of one object.
+#[must_use]
+pub fn of_object(call: &Call, object: &Tree) -> Tree {
+    let now = call.received.as_second();
+    let include = Include::of(call).unwrap_or(Include::Metadata);
+    let version = object.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
+    let rows = vec![row(&call.resource, object, now, include)];
+    table(tree!({"resourceVersion": version}), columns(&call.resource), rows)
+}
+
+/// The table of one watch event; the columns are told once a watch.
+#[must_use]
+pub fn of_event(resource: &Resource, object: &Tree, now: i64, with_columns: bool) -> Tree {
+    let version = object.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
+    let columns = if with_columns { columns(resource) } else { Tree::Null };
+    table(tree!({"resourceVersion": version}), columns, vec![row(resource, object, now, Include::Metadata)])
+}
+
+/// The table of a bookmark: one row without cells that carries the revision.
+#[must_use]
+pub fn of_bookmark(object: &Tree) -> Tree {
+    let version = object.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
+    let row = tree!({"cells": [], "object": (partial(object))});
+    table(tree!({"resourceVersion": version}), Tree::Null, vec![row])
+}
