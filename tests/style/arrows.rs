@@ -15,7 +15,11 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("resources", "node/resources", &["api", "schema", "pods"]),
     ("descriptions", "node/resources/descriptions", &[]),
     ("client", "node/client", &["api"]),
-    ("apiserver", "node/apiserver", &["api", "schema", "resources", "descriptions", "store", "pki", "wire", "pods", "client"]),
+    (
+        "apiserver",
+        "node/apiserver",
+        &["api", "schema", "resources", "descriptions", "store", "pki", "wire", "pods", "client"],
+    ),
     ("controllers", "node/controllers", &["api", "client", "pods", "pki"]),
     ("scheduler", "node/scheduler", &["api", "client", "pods"]),
     ("kubelet", "node/kubelet", &["api", "client", "pods", "wire", "sys", "pki"]),
