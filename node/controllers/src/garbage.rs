@@ -169,7 +169,7 @@ impl Collector {
             Step::Nothing => Ok(After::Done),
             Step::Orphan(children) => {
                 for child in children {
-                    self.drop_owners(&child, &[node.uid.clone()]).await?;
+                    self.drop_owners(&child, std::slice::from_ref(&node.uid)).await?;
                 }
                 self.drop_finalizer(&node, ORPHAN).await
             }

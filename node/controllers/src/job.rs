@@ -198,7 +198,10 @@ impl Shell<'_> {
                 let change =
                     json!({"metadata": {"uid": pod.uid(), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}});
                 match api.patch(pod.namespace(), pod.name(), "", &Patch::Strategic(change)).await {
-                    Ok(changed) => Ok(self.pods.reached(changed.revision()).await),
+                    Ok(changed) => {
+                        self.pods.reached(changed.revision()).await;
+                        Ok(())
+                    }
                     // 404: gone; 409 and 422: another pod has the name now.
                     Err(status) if matches!(status.code, 404 | 409 | 422) => Ok(()),
                     Err(status) => Err(status),

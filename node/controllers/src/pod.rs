@@ -165,7 +165,10 @@ pub async fn delete_all(api: &Api<Pod>, seen: &Store<Pod>, pods: &[Arc<Pod>]) ->
         let options = DeleteOptions::only(pod.uid());
         match api.delete(pod.namespace(), pod.name(), &options).await {
             // 409: the name now belongs to another pod, so ours is gone.
-            Ok(_) => Ok(seen.going(&pod.key(), pod.uid()).await),
+            Ok(_) => {
+                seen.going(&pod.key(), pod.uid()).await;
+                Ok(())
+            }
             Err(status) if matches!(status.code, 404 | 409) => Ok(()),
             Err(status) => Err(status),
         }

@@ -19,7 +19,10 @@ pub const SERVICE: &str = "kubernetes.io/service-name";
 pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
 /// Endpoints that may share a slice: one family, one set of ports.
-pub type Groups = BTreeMap<(String, Vec<Port>), Vec<Endpoint>>;
+pub type Groups = BTreeMap<GroupKey, Vec<Endpoint>>;
+
+/// Family and ports.
+pub type GroupKey = (String, Vec<Port>);
 
 /// What to write.
 #[derive(Debug, Default)]
@@ -84,7 +87,7 @@ pub fn plan(there: Vec<Arc<EndpointSlice>>, mut wanted: Groups, frame: &ObjectMe
         changed.metadata.owner_references = frame.owner_references.clone();
         steps.update.push(changed);
     }
-    let mut open: Vec<((String, Vec<Port>), Vec<Endpoint>)> = wanted.into_iter().collect();
+    let mut open: Vec<(GroupKey, Vec<Endpoint>)> = wanted.into_iter().collect();
     for slice in &mut steps.update {
         let key = (slice.address_type.clone(), ports_of(slice));
         let Some((_, rest)) = open.iter_mut().find(|(group, _)| *group == key) else { continue };

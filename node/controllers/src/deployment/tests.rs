@@ -26,7 +26,8 @@ fn set(name: &str, image: &str, size: i32, available: i32, age: u32) -> Arc<Repl
 
 #[test]
 fn a_rolling_update_keeps_within_surge_and_availability() {
-    let table: &[(i32, Value, Value, (i32, i32), (i32, i32), scale::Sizes)] = &[
+    type Row = (i32, Value, Value, (i32, i32), (i32, i32), scale::Sizes);
+    let table: &[Row] = &[
         // wanted, surge, missing, old (size, available), new (size, available), next sizes
         (10, json!(3), json!(2), (10, 10), (0, 0), vec![("new".into(), 3)]),
         (10, json!(3), json!(2), (10, 10), (3, 0), vec![("old".into(), 8)]),
