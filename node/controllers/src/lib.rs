@@ -8,6 +8,7 @@ pub mod context;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod endpointslice_mirroring;
 mod garbage;
 mod history;
 mod job;
@@ -15,18 +16,23 @@ mod namespace;
 mod node_lifecycle;
 mod owner;
 mod pod;
+mod pod_gc;
 mod replica;
 mod replicaset;
 mod replication;
+mod resource_quota;
 mod root_ca;
 mod run;
 mod serviceaccount;
 mod slices;
 mod statefulset;
 mod status;
+mod taint_eviction;
 #[cfg(test)]
 mod testing;
+mod ttl;
 mod volume_binder;
+mod volume_protection;
 
 pub use context::{Context, Life, Settings};
 pub use run::run;
@@ -60,4 +66,14 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("garbage-collector-controller", "generic-garbage-collector", garbage::start),
     controller("node-controller", "node-controller", node_lifecycle::start),
     controller("persistentvolume-controller", "persistent-volume-binder", volume_binder::start),
+    controller("resourcequota-controller", "resourcequota-controller", resource_quota::start),
+    controller(
+        "endpointslicemirroring-controller",
+        "endpointslicemirroring-controller",
+        endpointslice_mirroring::start,
+    ),
+    controller("taint-eviction-controller", "taint-eviction-controller", taint_eviction::start),
+    controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start),
+    controller("volume-protection-controller", "pvc-protection-controller", volume_protection::start),
+    controller("pod-garbage-collector", "pod-garbage-collector", pod_gc::start),
 ];
