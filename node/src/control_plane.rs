@@ -2,6 +2,7 @@
 //! each other, and stopped in the reverse one.
 
 use crate::arguments::Arguments;
+use crate::components;
 use anyhow::{Context, Result, anyhow, bail};
 use apiserver::clock::World;
 use apiserver::serve::Security;
@@ -19,21 +20,24 @@ use tokio::task::JoinHandle;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The version that clients are told.
 const VERSION: &str = "v1.36.4+skerry";
-/// How long the listener is waited for when the process stops.
+/// How long each component is waited for when the process stops.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The running control plane.
 pub struct ControlPlane {
     server: Arc<Server>,
-    listener: JoinHandle<()>,
+    /// Ended in this order: clients before the listener.
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl ControlPlane {
     /// Stops everything, the store last.
     pub async fn stop(self) {
         self.server.stopping.cancel();
-        if tokio::time::timeout(STOP_MAX, self.listener).await.is_err() {
-            tracing::warn!("the listener did not stop in time");
+        for task in self.tasks {
+            if tokio::time::timeout(STOP_MAX, task).await.is_err() {
+                tracing::warn!("a component did not stop in time");
+            }
         }
         self.server.store.close().await;
     }
@@ -71,7 +75,8 @@ pub async fn start(arguments: &Arguments) -> Result<ControlPlane> {
     if let Some(path) = &arguments.kubeconfig_out {
         write_kubeconfig(path, arguments, &pki)?;
     }
-    Ok(ControlPlane { server, listener })
+    let tasks = vec![components::controllers(&server), components::scheduler(&server), listener];
+    Ok(ControlPlane { server, tasks })
 }
 
 /// The first address of the Service range, which the API has inside the cluster.

@@ -2,6 +2,7 @@
 //! is told here; what each part does is in its own crate.
 
 mod arguments;
+mod components;
 mod control_plane;
 
 use anyhow::{Context, Result};

@@ -1,16 +1,18 @@
-//! The roles and bindings that a cluster is born with. Facts in `bootstrap/policy.txt`; this file reads them.
+//! The roles and bindings that a cluster is born with. Facts in `bootstrap/policy.txt`, our own
+//! additions in `bootstrap/ours.txt`; this file reads them.
 
 use super::rules::PolicyRule;
 use api::{Tree, tree};
 
 const POLICY: &str = include_str!("bootstrap/policy.txt");
+const OURS: &str = include_str!("bootstrap/ours.txt");
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// All objects, with kind and namespace; roles that aggregate others have their rules filled in already.
 #[must_use]
 pub fn objects() -> Vec<Tree> {
     let mut objects: Vec<Tree> = Vec::new();
-    for line in POLICY.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in POLICY.lines().chain(OURS.lines()).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["role", kind, namespace, name, rest @ ..] => objects.push(role(kind, namespace, name, rest)),
@@ -18,14 +20,29 @@ pub fn objects() -> Vec<Tree> {
                 objects.push(binding(kind, namespace, name, (role_kind, role_name), subjects));
             }
             ["allow", verbs, rest @ ..] => {
-                let rules = objects.last_mut().expect("a role stands before its rules").make_map().entry("rules");
-                rules.as_list_mut().expect("a role has rules").push(rule(verbs, rest).to_tree());
+                let role = objects.last_mut().expect("a role stands before its rules");
+                let mut rule = rule(verbs, rest);
+                if api::meta::name(role).starts_with(CONTROLLERS) {
+                    may_patch(&mut rule);
+                }
+                role.make_map().entry("rules").as_list_mut().expect("a role has rules").push(rule.to_tree());
             }
-            _ => unreachable!("policy.txt has a line that is none of its forms: {line}"),
+            _ => unreachable!("a policy file has a line that is none of its forms: {line}"),
         }
     }
     aggregate(&mut objects);
     objects
+}
+
+/// Roles of controllers begin so.
+const CONTROLLERS: &str = "system:controller:";
+
+/// Our controllers change objects by patch where upstream's update them whole: who may update may patch.
+fn may_patch(rule: &mut PolicyRule) {
+    let has = |verb: &str| rule.verbs.iter().any(|v| v == verb);
+    if has("update") && !has("patch") {
+        rule.verbs.push("patch".to_owned());
+    }
 }
 
 fn split(list: &str) -> Vec<String> {
@@ -138,7 +155,8 @@ mod tests {
 
     #[test]
     fn every_line_becomes_an_object() {
-        let lines = POLICY.lines().filter(|l| l.starts_with("role ") || l.starts_with("bind ")).count();
+        let lines =
+            POLICY.lines().chain(OURS.lines()).filter(|l| l.starts_with("role ") || l.starts_with("bind ")).count();
         assert_eq!(objects().len(), lines);
     }
 
