@@ -1,7 +1,14 @@
 //! The table of kinds: which have rules of their own. A kind that is not named here is plain. One file, one line.
 
+mod address;
+mod endpoints;
+mod endpointslices;
+mod labels_text;
 mod namespaces;
+mod nodes;
+mod place;
 mod rbac;
+mod services;
 
 use crate::facts::RESOURCES;
 use crate::kind::{Conversion, Kind};
@@ -9,7 +16,11 @@ use crate::rules::{PLAIN, Rules};
 
 /// Group, plural, rules.
 const SPECIAL: &[(&str, &str, &Rules)] = &[
+    ("", "endpoints", &endpoints::RULES),
     ("", "namespaces", &namespaces::RULES),
+    ("", "nodes", &nodes::RULES),
+    ("", "services", &services::RULES),
+    ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
     ("rbac.authorization.k8s.io", "clusterrolebindings", &rbac::RULES),
     ("rbac.authorization.k8s.io", "clusterroles", &rbac::RULES),
     ("rbac.authorization.k8s.io", "rolebindings", &rbac::RULES),
