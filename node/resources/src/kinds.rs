@@ -1,14 +1,23 @@
 //! The table of kinds: which have rules of their own. A kind that is not named here is plain. One file, one line.
 
 mod address;
+mod csidrivers;
+mod csinodes;
+mod csistoragecapacities;
 mod endpoints;
 mod endpointslices;
 mod labels_text;
 mod namespaces;
 mod nodes;
+mod persistentvolumeclaims;
+mod persistentvolumes;
 mod place;
 mod rbac;
 mod services;
+mod storage;
+mod storageclasses;
+mod volumeattachments;
+mod volumeattributesclasses;
 
 use crate::facts::RESOURCES;
 use crate::kind::{Conversion, Kind};
@@ -19,12 +28,20 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "endpoints", &endpoints::RULES),
     ("", "namespaces", &namespaces::RULES),
     ("", "nodes", &nodes::RULES),
+    ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
+    ("", "persistentvolumes", &persistentvolumes::RULES),
     ("", "services", &services::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
     ("rbac.authorization.k8s.io", "clusterrolebindings", &rbac::RULES),
     ("rbac.authorization.k8s.io", "clusterroles", &rbac::RULES),
     ("rbac.authorization.k8s.io", "rolebindings", &rbac::RULES),
     ("rbac.authorization.k8s.io", "roles", &rbac::RULES),
+    ("storage.k8s.io", "csidrivers", &csidrivers::RULES),
+    ("storage.k8s.io", "csinodes", &csinodes::RULES),
+    ("storage.k8s.io", "csistoragecapacities", &csistoragecapacities::RULES),
+    ("storage.k8s.io", "storageclasses", &storageclasses::RULES),
+    ("storage.k8s.io", "volumeattachments", &volumeattachments::RULES),
+    ("storage.k8s.io", "volumeattributesclasses", &volumeattributesclasses::RULES),
 ];
 
 /// Group, version, plural, and how that version differs from what is stored.
