@@ -6,13 +6,21 @@ mod csinodes;
 mod csistoragecapacities;
 mod endpoints;
 mod endpointslices;
+mod ingressclasses;
+mod ingresses;
+mod ipaddresses;
 mod labels_text;
 mod namespaces;
+mod networkpolicies;
 mod nodes;
 mod persistentvolumeclaims;
 mod persistentvolumes;
 mod place;
+mod poddisruptionbudgets;
+mod priorityclasses;
 mod rbac;
+mod runtimeclasses;
+mod servicecidrs;
 mod services;
 mod storage;
 mod storageclasses;
@@ -32,10 +40,18 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "persistentvolumes", &persistentvolumes::RULES),
     ("", "services", &services::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", &rbac::RULES),
-    ("rbac.authorization.k8s.io", "clusterroles", &rbac::RULES),
-    ("rbac.authorization.k8s.io", "rolebindings", &rbac::RULES),
-    ("rbac.authorization.k8s.io", "roles", &rbac::RULES),
+    ("networking.k8s.io", "ingressclasses", &ingressclasses::RULES),
+    ("networking.k8s.io", "ingresses", &ingresses::RULES),
+    ("networking.k8s.io", "ipaddresses", &ipaddresses::RULES),
+    ("networking.k8s.io", "networkpolicies", &networkpolicies::RULES),
+    ("networking.k8s.io", "servicecidrs", &servicecidrs::RULES),
+    ("node.k8s.io", "runtimeclasses", &runtimeclasses::RULES),
+    ("policy", "poddisruptionbudgets", &poddisruptionbudgets::RULES),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", &rbac::CLUSTER_ROLE_BINDINGS),
+    ("rbac.authorization.k8s.io", "clusterroles", &rbac::CLUSTER_ROLES),
+    ("rbac.authorization.k8s.io", "rolebindings", &rbac::ROLE_BINDINGS),
+    ("rbac.authorization.k8s.io", "roles", &rbac::ROLES),
+    ("scheduling.k8s.io", "priorityclasses", &priorityclasses::RULES),
     ("storage.k8s.io", "csidrivers", &csidrivers::RULES),
     ("storage.k8s.io", "csinodes", &csinodes::RULES),
     ("storage.k8s.io", "csistoragecapacities", &csistoragecapacities::RULES),
