@@ -2,6 +2,7 @@
 //! upstream's order; mutating first, then validating, quota last.
 
 mod lifecycle;
+mod limits;
 mod nodes;
 mod pods;
 mod service_account;
@@ -90,6 +91,7 @@ const fn both(name: &'static str, mutate: Mutate, validate: Validate) -> Plugin 
 const PLUGINS: &[Plugin] = &[
     mutating("NamespaceLifecycle", lifecycle::namespace),
     validating("NamespaceLifecycle", lifecycle::namespace_deletion),
+    both("LimitRanger", limits::mutate, limits::validate),
     both("ServiceAccount", service_account::mutate, service_account::validate),
     mutating("TaintNodesByCondition", nodes::taint_new),
     mutating("Priority", pods::priority),
