@@ -5,6 +5,7 @@ mod lifecycle;
 mod limits;
 mod nodes;
 mod pods;
+mod quota;
 mod service_account;
 mod storage;
 
@@ -140,7 +141,10 @@ pub async fn validate(
             validate(&attributes, object).inspect_err(|status| refused(plugin.name, status))?;
         }
     }
-    Ok(())
+    match object {
+        Some(object) => quota::admit(&attributes, object).await.inspect_err(|s| refused("ResourceQuota", s)),
+        None => Ok(()),
+    }
 }
 
 fn refused(plugin: &str, status: &Status) {

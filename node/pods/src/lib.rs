@@ -3,13 +3,14 @@
 //! Everything works on objects as trees and answers from them alone; one answer serves scheduler, DaemonSet controller,
 //! kubelet and quota. Rules are those of `k8s.io/component-helpers` and of the scheduler's filters.
 //!
-//! It must not know the scheduler's order, quota's scopes or any clock.
+//! It must not know the scheduler's order or any clock.
 
 pub mod affinity;
 pub mod fit;
 pub mod list;
 pub mod ports;
 pub mod qos;
+pub mod quota;
 pub mod requests;
 pub mod taints;
 
