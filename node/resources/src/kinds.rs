@@ -1,11 +1,14 @@
 //! The table of kinds: which have rules of their own. A kind that is not named here is plain. One file, one line.
 
 mod address;
+mod certificatesigningrequests;
 mod csidrivers;
 mod csinodes;
 mod csistoragecapacities;
+mod dynamic_resources;
 mod endpoints;
 mod endpointslices;
+mod flowschemas;
 mod ingressclasses;
 mod ingresses;
 mod ipaddresses;
@@ -18,6 +21,7 @@ mod persistentvolumes;
 mod place;
 mod poddisruptionbudgets;
 mod priorityclasses;
+mod prioritylevelconfigurations;
 mod rbac;
 mod runtimeclasses;
 mod servicecidrs;
@@ -39,7 +43,10 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
     ("", "persistentvolumes", &persistentvolumes::RULES),
     ("", "services", &services::RULES),
+    ("certificates.k8s.io", "certificatesigningrequests", &certificatesigningrequests::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas", &flowschemas::RULES),
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", &prioritylevelconfigurations::RULES),
     ("networking.k8s.io", "ingressclasses", &ingressclasses::RULES),
     ("networking.k8s.io", "ingresses", &ingresses::RULES),
     ("networking.k8s.io", "ipaddresses", &ipaddresses::RULES),
@@ -51,6 +58,10 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("rbac.authorization.k8s.io", "clusterroles", &rbac::CLUSTER_ROLES),
     ("rbac.authorization.k8s.io", "rolebindings", &rbac::ROLE_BINDINGS),
     ("rbac.authorization.k8s.io", "roles", &rbac::ROLES),
+    ("resource.k8s.io", "deviceclasses", &dynamic_resources::CLASSES),
+    ("resource.k8s.io", "resourceclaims", &dynamic_resources::CLAIMS),
+    ("resource.k8s.io", "resourceclaimtemplates", &dynamic_resources::TEMPLATES),
+    ("resource.k8s.io", "resourceslices", &dynamic_resources::SLICES),
     ("scheduling.k8s.io", "priorityclasses", &priorityclasses::RULES),
     ("storage.k8s.io", "csidrivers", &csidrivers::RULES),
     ("storage.k8s.io", "csinodes", &csinodes::RULES),
