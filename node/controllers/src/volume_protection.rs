@@ -75,7 +75,7 @@ pub fn start(context: Context) -> Life {
                 let Some(claim) = claim else { return Ok(After::Done) };
                 let uses = |pod: &Pod| {
                     let placed = pod.spec.as_ref().is_some_and(|s| s.node_name.is_some());
-                    placed && !is_finished(pod) && claims_of(pod).iter().any(|name| *name == key.name)
+                    placed && !is_finished(pod) && claims_of(pod).contains(&key.name)
                 };
                 let in_use = users.iter().any(|pod| uses(pod));
                 carry_out(&context.client, claim.as_ref(), plan(claim.as_ref(), CLAIM, in_use)).await
