@@ -68,6 +68,13 @@ pub fn start(context: Context) -> Life {
 impl Shell<'_> {
     async fn sync(&self, deployment: &Deployment) -> Result<After, Status> {
         let Some(spec) = &deployment.spec else { return Ok(After::Done) };
+        let labels = spec.template.metadata.as_ref().and_then(|m| m.labels.as_ref());
+        if !selects(Some(&spec.selector), labels) {
+            // The server refuses this; without it every set would be let go and replaced without end.
+            let text = "the selector does not take pods of the template";
+            self.context.events.warning(deployment, "SelectorMismatch", text);
+            return Ok(After::Done);
+        }
         let namespace = deployment.namespace();
         let (api, owners) = (self.context.client.of::<ReplicaSet>(), self.context.client.of::<Deployment>());
         let there = self.sets.in_namespace(namespace);

@@ -60,6 +60,14 @@ fn wants(job: &Job, pod: &Pod) -> bool {
     selects(job.spec.as_ref().and_then(|s| s.selector.as_ref()), pod.metadata.labels.as_ref())
 }
 
+/// Whether the job's selector takes the pods it would make. The server sees to that; without it every pod would be
+/// let go and replaced without end.
+fn takes_its_own(job: &Job) -> bool {
+    let spec = job.spec.as_ref();
+    let labels = spec.and_then(|s| s.template.metadata.as_ref()?.labels.as_ref());
+    selects(spec.and_then(|s| s.selector.as_ref()), labels)
+}
+
 impl Shell<'_> {
     /// The job is gone: nobody counts its pods any more.
     async fn release_orphans(&self, key: &ObjectKey) -> Result<After, Status> {
@@ -73,6 +81,10 @@ impl Shell<'_> {
     async fn sync(&self, job: &Job) -> Result<After, Status> {
         let external = job.spec.as_ref().and_then(|s| s.managed_by.as_deref());
         if external.is_some_and(|by| by != "kubernetes.io/job-controller") {
+            return Ok(After::Done);
+        }
+        if !takes_its_own(job) {
+            self.context.events.warning(job, "SelectorMismatch", "the selector does not take pods of the template");
             return Ok(After::Done);
         }
         let all = self.claim(job).await?;

@@ -159,6 +159,11 @@ async fn act<R: Replicated>(
         Step::Keep => Ok(Vec::new()),
         Step::Create(count) => {
             let Some(template) = owner.template() else { return Ok(Vec::new()) };
+            // The server refuses such an owner; without it every pod would be let go and replaced without end.
+            if !owner.wants(&from_template(template, owner.name(), controlled_by(owner))) {
+                context.events.warning(owner, "SelectorMismatch", "the selector does not take pods of the template");
+                return Ok(Vec::new());
+            }
             let make = |_| from_template(template, owner.name(), controlled_by(owner));
             let (made, failure) = create_slowly(&api, pods, owner.namespace(), count, make).await;
             for pod in &made {

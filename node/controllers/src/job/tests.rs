@@ -100,3 +100,15 @@ async fn a_job_makes_pods_counts_their_ends_and_completes() {
     stop.cancel();
     life.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_does_not_take_its_own_pods_makes_none() {
+    let server = Fake::new();
+    server.put(&job(json!({"selector": null})));
+    let (context, stop) = context(&server);
+    let life = tokio::spawn(start(context));
+    until_writes_end(&server).await;
+    assert!(server.all::<Pod>().is_empty());
+    stop.cancel();
+    life.await.unwrap();
+}

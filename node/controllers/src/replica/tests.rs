@@ -55,3 +55,17 @@ async fn a_replica_set_makes_its_pods_and_removes_them_again() {
     stop.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_does_not_take_its_own_pods_makes_none() {
+    let server = Fake::new();
+    let mut strange = set(3);
+    strange.spec.as_mut().unwrap().selector.match_labels = Some([("app".to_owned(), "other".to_owned())].into());
+    server.put(&strange);
+    let (context, stop) = context(&server);
+    let running = tokio::spawn(crate::replicaset::start(context));
+    until_writes_end(&server).await;
+    assert!(server.all::<Pod>().is_empty());
+    stop.cancel();
+    running.await.unwrap();
+}
