@@ -198,10 +198,9 @@ impl FieldError {
         FieldError { fault: Fault::NotFound, path, value: Some(value.into()), detail: String::new() }
     }
 
-    /// A value outside the enumerated ones; they are shown sorted and quoted.
+    /// A value outside the enumerated ones; they are shown quoted, in the order given.
     pub fn not_supported(path: FieldPath, value: impl Into<Tree>, valid: &[&str]) -> FieldError {
-        let mut quoted: Vec<String> = valid.iter().map(|v| format!("\"{v}\"")).collect();
-        quoted.sort();
+        let quoted: Vec<String> = valid.iter().map(|v| format!("\"{v}\"")).collect();
         let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
         FieldError { fault: Fault::NotSupported, path, value: Some(value.into()), detail }
     }
@@ -263,7 +262,7 @@ mod tests {
         let fault = FieldError::invalid(path.clone(), -1i64, "must be greater than or equal to 0");
         assert_eq!(fault.to_string(), "spec.replicas: Invalid value: -1: must be greater than or equal to 0");
         assert_eq!(FieldError::required(path.clone(), "").to_string(), "spec.replicas: Required value");
-        let fault = FieldError::not_supported(path, "x", &["b", "a"]);
+        let fault = FieldError::not_supported(path, "x", &["a", "b"]);
         assert_eq!(fault.to_string(), "spec.replicas: Unsupported value: \"x\": supported values: \"a\", \"b\"");
     }
 }

@@ -191,18 +191,14 @@ impl Status {
     /// 406, naming what could be served.
     #[must_use]
     pub fn not_acceptable(accepted: &[&str]) -> Status {
-        let message = format!("only the following media types are accepted: {}", accepted.join(", "));
-        Status::new(406, "NotAcceptable", message)
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", accepted.join(", "));
+        Status::new(406, "NotAcceptable", message).with_details()
     }
 
-    /// 415, naming what could be read.
+    /// 415.
     #[must_use]
-    pub fn unsupported_media_type(accepted: &[&str]) -> Status {
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: {}",
-            accepted.join(", ")
-        );
-        Status::new(415, "UnsupportedMediaType", message)
+    pub fn unsupported_media_type() -> Status {
+        Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with_details()
     }
 
     /// 410: the resourceVersion or continue token is too old.
@@ -246,7 +242,9 @@ impl Status {
         )
     }
 
-    fn with_details(mut self) -> Status {
+    /// The same with `details`, even when they are empty.
+    #[must_use]
+    pub fn with_details(mut self) -> Status {
         self.has_details = true;
         self
     }

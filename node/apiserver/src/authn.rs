@@ -21,6 +21,17 @@ pub struct Authenticator {
     catalog: Arc<ArcSwap<Catalog>>,
 }
 
+/// Why a token does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// This cluster did not sign it.
+    #[error("invalid bearer token")]
+    Foreign,
+    /// It was good once, or is meant for others.
+    #[error("{0}")]
+    Stale(String),
+}
+
 /// A token that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenUser {
@@ -85,15 +96,16 @@ impl Authenticator {
     ///
     /// # Errors
     /// Says why it does not hold.
-    pub fn token(&self, token: &str, audiences: &[String], now: SystemTime) -> Result<TokenUser, String> {
-        let claims = self.keys.verify_claims(token, &[&self.issuer]).map_err(|e| e.to_string())?;
-        claims.check_times(now).map_err(|e| e.to_string())?;
+    pub fn token(&self, token: &str, audiences: &[String], now: SystemTime) -> Result<TokenUser, Refusal> {
+        let claims = self.keys.verify_claims(token, &[&self.issuer]).map_err(|_| Refusal::Foreign)?;
+        claims.check_times(now).map_err(|e| Refusal::Stale(e.to_string()))?;
         let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
         let shared: Vec<String> = wanted.iter().filter(|a| claims.aud.contains(a)).cloned().collect();
         if shared.is_empty() {
-            return Err("token audiences do not match any wanted audience".to_owned());
+            let why = format!("token audiences {:?} is invalid for the target audiences {wanted:?}", claims.aud);
+            return Err(Refusal::Stale(why));
         }
-        let caller = self.holder(&claims)?;
+        let caller = self.holder(&claims).map_err(Refusal::Stale)?;
         Ok(TokenUser { caller, audiences: shared })
     }
 

@@ -61,6 +61,7 @@ fn resource(kind: &Kind) -> Resource {
         rules: kind.rules,
         conversion: kind.conversion,
         storage: (storage.0.to_owned(), storage.1.to_owned()),
+        stored_as: fact.stored.map(|(group, version)| (group.to_owned(), version.to_owned())),
         custom: false,
     }
 }

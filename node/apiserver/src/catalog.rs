@@ -43,6 +43,8 @@ pub struct Resource {
     pub conversion: Option<&'static Conversion>,
     /// Group and plural under which its objects are stored; the same for all versions of a kind.
     pub storage: (String, String),
+    /// Group and version of the stored form; absent for what is not stored.
+    pub stored_as: Option<(String, String)>,
     /// Whether it is a custom resource, whose list items carry their kind.
     pub custom: bool,
 }

@@ -39,6 +39,9 @@ pub async fn answer_as(server: &Arc<Server>, caller: Caller, request: http::Requ
     tracing::trace!(verb = info.verb, path = info.path, user = caller.name(), "request");
     let answered = route(server, caller, Incoming { info, query, parts, body }).await;
     answered.unwrap_or_else(|status| {
+        if status == Status::no_such_path() {
+            return reply::text(404, "404 page not found\n");
+        }
         if status.code >= 500 {
             tracing::warn!(code = status.code, message = status.message, "a request failed");
         }

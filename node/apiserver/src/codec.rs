@@ -81,30 +81,35 @@ pub fn decode_as(call: &Call, schema: &Schema, api_version: &str, kind: &str) ->
         Validation::Ignore => {}
     }
     let mut object = decoded.tree;
-    check_kind(&mut object, api_version, kind)?;
-    Ok(object)
-}
-
-/// The kind in the body must be that of the endpoint; a body without one is taken to be right.
-fn check_kind(object: &mut Tree, api_version: &str, kind: &str) -> Result<(), Status> {
-    let own_version = meta::api_version(object);
-    if !own_version.is_empty() && own_version != api_version {
-        let why = format!(
-            "the API version in the data ({own_version}) does not match the expected API version ({api_version})"
-        );
-        return Err(Status::bad_request(why));
-    }
-    let own_kind = meta::kind(object);
-    if !own_kind.is_empty() && own_kind != kind {
-        let (_, version) = meta::split_api_version(api_version);
-        let why = format!(
-            "{own_kind} in version \"{version}\" cannot be handled as a {kind}: the kind does not match that of the path"
-        );
-        return Err(Status::bad_request(why));
+    if !kind_fits(&object, api_version, kind) {
+        return Err(unfit_kind(&object, api_version, kind));
     }
     object.set("apiVersion", api_version);
     object.set("kind", kind);
-    Ok(())
+    Ok(object)
+}
+
+/// Whether the kind in the body is that of the endpoint; a body without one is taken to be right.
+fn kind_fits(object: &Tree, api_version: &str, kind: &str) -> bool {
+    let (own_version, own_kind) = (meta::api_version(object), meta::kind(object));
+    (own_version.is_empty() || own_version == api_version) && (own_kind.is_empty() || own_kind == kind)
+}
+
+/// What upstream says of a body of another kind: the kind it knows cannot be converted, others it does not know.
+fn unfit_kind(object: &Tree, api_version: &str, kind: &str) -> Status {
+    let own_version = if meta::api_version(object).is_empty() { api_version } else { meta::api_version(object) };
+    let own_kind = if meta::kind(object).is_empty() { kind } else { meta::kind(object) };
+    let (own_group, own_short) = meta::split_api_version(own_version);
+    let why = if resources::facts::type_of_kind(own_group, own_short, own_kind).is_some() {
+        let (group, _) = meta::split_api_version(api_version);
+        let package = group.split('.').next().filter(|p| !p.is_empty()).unwrap_or("core");
+        format!("converting ({own_short}.{own_kind}) to ({package}.{kind}): unknown conversion")
+    } else {
+        format!(
+            "no kind \"{own_kind}\" is registered for version \"{own_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        )
+    };
+    Status::bad_request(format!("{own_kind} in version \"{own_short}\" cannot be handled as a {kind}: {why}"))
 }
 
 /// A tree, such as a patched object, as an object of a resource: what it became, and what strict decoding objects to.
@@ -192,10 +197,7 @@ fn refused(fault: schema::PatchFault) -> Status {
     match fault {
         schema::PatchFault::Malformed(why) => Status::bad_request(why),
         schema::PatchFault::TooLarge(why) => Status::too_large(why),
-        schema::PatchFault::Unprocessable(why) => {
-            let message = "the server rejected our request due to an error in our request";
-            Status::new(422, "Invalid", message).because("UnexpectedServerResponse", why, "")
-        }
-        schema::PatchFault::Internal(why) => Status::internal(why),
+        schema::PatchFault::Unprocessable(why) => Status::new(422, "Invalid", why).with_details(),
+        schema::PatchFault::Internal(why) => Status::new(500, "", why),
     }
 }

@@ -20,7 +20,13 @@ pub async fn delete(server: &Server, call: &Call) -> Result<http::Response<Body>
     for entry in &listed.entries {
         let object = crate::objects::tree(&call.resource, entry)?;
         match delete_object(server, call, (meta::namespace(&object), meta::name(&object)), &options).await {
-            Ok(Deleted::Gone(last) | Deleted::Pending(last)) => items.push(last),
+            Ok(Deleted::Gone(mut last) | Deleted::Pending(mut last)) => {
+                if !call.resource.custom {
+                    last.remove("kind");
+                    last.remove("apiVersion");
+                }
+                items.push(last);
+            }
             // Somebody else was quicker.
             Err(status) if status.is_not_found() => {}
             Err(status) => return Err(status),

@@ -220,9 +220,10 @@ async fn delete_once(
     if let Some(finalizers) = finalizers {
         object.set_at(&["metadata", "finalizers"], finalizers);
     }
-    let held = meta::finalizers(&object).next().is_some();
+    let held = meta::finalizers(&object).next().is_some() || (rules.held)(&object);
     if graceful == Graceful::No && held {
         mark(&mut object, now);
+        (rules.on_dying)(&mut object);
     }
     codec::normalize(&call.resource, &mut object);
     if graceful == Graceful::Yes || held {

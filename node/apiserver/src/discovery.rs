@@ -122,12 +122,14 @@ fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Result<http::
     if resources.is_empty() {
         return Err(Status::no_such_path());
     }
-    let list = tree!({
+    let mut list = tree!({
         "kind": "APIResourceList",
-        "apiVersion": "v1",
         "groupVersion": (api::meta::join_api_version(group, version)),
         "resources": resources
     });
+    if !group.is_empty() {
+        list.set("apiVersion", "v1");
+    }
     Ok(reply::object(200, &list))
 }
 
@@ -145,16 +147,15 @@ fn plain(resource: &Resource) -> Tree {
     if !resource.categories.is_empty() {
         entry.set("categories", resource.categories.clone());
     }
-    if resource.stored() {
-        // Tells clients when the stored form changes; any text that changes with it will do.
-        entry.set("storageVersionHash", storage_hash(resource));
+    if let Some((group, version)) = &resource.stored_as {
+        entry.set("storageVersionHash", storage_hash(group, version, &resource.kind));
     }
     entry
 }
 
-fn storage_hash(resource: &Resource) -> String {
-    let text = format!("{}/{}/{}", resource.storage.0, resource.version, resource.kind);
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+/// Tells clients when the stored form changes, as upstream's `discovery.StorageVersionHash` does.
+fn storage_hash(group: &str, version: &str, kind: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{group}/{version}/{kind}").as_bytes());
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &digest.as_ref()[..8])
 }
 
@@ -185,7 +186,6 @@ fn aggregated(catalog: &Catalog, core: bool) -> Tree {
         if !name.is_empty() {
             metadata.set("name", name.as_str());
         }
-        metadata.set("creationTimestamp", Tree::Null);
         tree!({"metadata": metadata, "versions": versions})
     };
     let items: Vec<Tree> = names.iter().map(group).collect();
@@ -193,7 +193,12 @@ fn aggregated(catalog: &Catalog, core: bool) -> Tree {
 }
 
 fn aggregated_resource(resource: &Resource) -> Tree {
-    let kind = |group: &str, version: &str, kind: &str| tree!({"group": group, "version": version, "kind": kind});
+    // Group and version are told only where they differ from the endpoint's.
+    let kind = |group: &str, version: &str, kind: &str| {
+        let own = group == resource.group && version == resource.version;
+        let (group, version) = if own { ("", "") } else { (group, version) };
+        tree!({"group": group, "version": version, "kind": kind})
+    };
     let mut entry = tree!({
         "resource": (resource.plural.as_str()),
         "responseKind": (kind(&resource.group, &resource.version, &resource.kind)),

@@ -110,8 +110,11 @@ pub async fn not_older(server: &Server, revision: u64) -> Result<(), Status> {
 const TOKEN_EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 fn resume(server: &Server, text: &str, prefix: &str) -> Result<(Snapshot, String), Status> {
-    let (revision, after) = read_token(text)
-        .ok_or_else(|| Status::bad_request("continue key is not valid: it must be a token that a list returned"))?;
+    let (revision, after) = read_token(text).ok_or_else(|| {
+        Status::bad_request(
+            "invalid continue token: continue key is not valid: it must be a token that a list returned",
+        )
+    })?;
     debug_assert!(!prefix.is_empty());
     let Some(revision) = revision else { return Ok((server.store.snapshot(), after)) };
     match server.store.snapshot_at(revision) {

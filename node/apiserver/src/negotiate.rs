@@ -15,7 +15,13 @@ pub enum Encoding {
 }
 
 /// Media types of objects, as refusals list them.
-pub const OBJECT_TYPES: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+pub const OBJECT_TYPES: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
 
 impl Encoding {
     /// The media type.
@@ -44,7 +50,7 @@ impl Encoding {
     pub fn of_body(content_type: Option<&str>) -> Result<Encoding, Status> {
         let Some(text) = content_type.filter(|t| !t.is_empty()) else { return Ok(Encoding::Json) };
         let media_type = text.split(';').next().unwrap_or_default().trim();
-        Encoding::of(media_type).ok_or_else(|| Status::unsupported_media_type(OBJECT_TYPES))
+        Encoding::of(media_type).ok_or_else(|| Status::unsupported_media_type())
     }
 }
 

@@ -88,7 +88,13 @@ impl Selection {
             let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
                 || resource.rules.fields.iter().any(|f| f.label == term.field);
             if !known {
-                return Err(Status::bad_request(format!("field label not supported: {}", term.field)));
+                // Kinds with fields of their own say less, as upstream's conversions do.
+                return Err(Status::bad_request(if resource.rules.fields.is_empty() {
+                    let field = &term.field;
+                    format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                } else {
+                    format!("field label not supported: {}", term.field)
+                }));
             }
         }
         Ok(())

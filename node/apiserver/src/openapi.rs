@@ -88,7 +88,8 @@ fn index(documents: &OfCatalog) -> http::Response<Body> {
         let url = format!("/openapi/v3/{path}?hash={}", made.hash);
         entries.set(path.as_str(), api::tree!({"serverRelativeURL": url}));
     }
-    reply::object(200, &api::tree!({"paths": entries}))
+    // Upstream names no media type here, and its clients read JSON all the same.
+    reply::text(200, api::tree!({"paths": entries}).to_json_text())
 }
 
 fn serve(made: &Made, incoming: &Incoming) -> http::Response<Body> {

@@ -144,6 +144,6 @@ pub fn revision(text: &str) -> Result<Option<u64>, Status> {
             text,
             format!("strconv.ParseUint: parsing {quoted}: invalid syntax"),
         );
-        Status::bad_request(fault.to_string())
+        Status::bad_request(format!("invalid resource version: {fault}"))
     })
 }

@@ -34,7 +34,7 @@ pub fn read(call: &Call) -> Result<(Patch, Vec<String>), Status> {
     let known: &[&str] =
         if call.resource.custom { &[JSON_PATCH, MERGE_PATCH] } else { &[JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH] };
     if !known.contains(&kind) {
-        return Err(Status::unsupported_media_type(known));
+        return Err(Status::unsupported_media_type());
     }
     let decoded = Tree::from_json(&call.body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
     let duplicates = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
@@ -45,7 +45,9 @@ pub fn read(call: &Call) -> Result<(Patch, Vec<String>), Status> {
         STRATEGIC_PATCH if object => Patch::Strategic(decoded.tree),
         _ => {
             let found = decoded.tree.type_name();
-            return Err(Status::bad_request(format!("error decoding patch: {kind} cannot be an {found}")));
+            let wanted = if kind == JSON_PATCH { "[]handlers.jsonPatchOp" } else { "map[string]interface {}" };
+            let why = format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}");
+            return Err(Status::bad_request(why));
         }
     };
     Ok((patch, duplicates))

@@ -1,6 +1,7 @@
 //! Kinds that are answered and forgotten: is this token good, may this user do that, who am I. One line each in one
 //! table. Rules of `k8s.io/kubernetes/pkg/registry/{authentication,authorization}`.
 
+use crate::authn::Refusal;
 use crate::authz::Action;
 use crate::call::Call;
 use crate::caller::Caller;
@@ -28,7 +29,7 @@ const TABLE: &[(&str, Answer)] = &[
 /// 400 and 422 for a review that makes no sense.
 pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
     let Some((_, answer)) = TABLE.iter().find(|(plural, _)| *plural == call.resource.plural) else {
-        return Err(refuse(call));
+        return Err(refuse());
     };
     call.accepted(false)?;
     let mut review = codec::decode(call)?;
@@ -37,6 +38,9 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     }
     let status = answer(server, call, &review)?;
     review.set("status", status);
+    if call.resource.plural == "selfsubjectreviews" {
+        review.set_at(&["metadata", "creationTimestamp"], crate::clock::rfc3339(call.received));
+    }
     codec::normalize(&call.resource, &mut review);
     reply::tree(call, &review, 201)
 }
@@ -65,7 +69,8 @@ fn token_review(server: &Server, call: &Call, review: &Tree) -> Result<Tree, Sta
             status.set("audiences", found.audiences);
             Ok(status)
         }
-        Err(why) => Ok(tree!({"user": {}, "error": why})),
+        Err(Refusal::Foreign) => Ok(tree!({"user": {}, "error": "invalid bearer token"})),
+        Err(Refusal::Stale(why)) => Ok(tree!({"user": {}, "error": (format!("[invalid bearer token, {why}]"))})),
     }
 }
 
@@ -103,6 +108,11 @@ fn decide(server: &Server, caller: &Caller, review: &Tree) -> Tree {
     status
 }
 
+/// The group alone: upstream's refusals of reviews leave the kind out.
+fn nameless(call: &Call) -> api::status::GroupName {
+    api::status::GroupName::new(call.resource.group.as_str(), "")
+}
+
 fn check_spec(call: &Call, review: &Tree, subject: bool) -> Result<(), Status> {
     let mut faults = Vec::new();
     let path = FieldPath::of(&["spec"]);
@@ -123,7 +133,7 @@ fn check_spec(call: &Call, review: &Tree, subject: bool) -> Result<(), Status> {
     if subject && nobody {
         faults.push(FieldError::invalid(path.field("user"), "", "at least one of user or group must be specified"));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(&call.resource.group_kind(), "", &faults)) }
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(&nameless(call), "", &faults)) }
 }
 
 fn subject(review: &Tree) -> Caller {
@@ -145,7 +155,7 @@ fn local_access_review(server: &Server, call: &Call, review: &Tree) -> Result<Tr
     if own != call.info.namespace {
         let path = FieldPath::of(&["spec", "resourceAttributes", "namespace"]);
         let fault = FieldError::invalid(path, own, "must match metadata.namespace");
-        return Err(Status::invalid(&call.resource.group_kind(), "", &[fault]));
+        return Err(Status::invalid(&nameless(call), "", &[fault]));
     }
     Ok(decide(server, &subject(review), review))
 }

@@ -53,7 +53,7 @@ fn handler(call: &Call) -> Option<&'static Handler> {
 pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
     let sub = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
     if !sub.verbs.contains(&call.info.verb) {
-        return Err(refuse(call));
+        return Err(refuse());
     }
     if call.info.subresource == "status" {
         return match call.info.verb.as_str() {

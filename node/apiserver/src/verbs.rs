@@ -18,7 +18,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     let resource = &call.resource;
     let verb = call.info.verb.as_str();
     if !resource.allows(verb) {
-        return Err(refuse(call));
+        return Err(refuse());
     }
     if !resource.stored() {
         return reviews::run(server, call).await;
@@ -28,16 +28,16 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
         "list" => list::list(server, call).await,
         "watch" => watch::watch(server, call).await,
         "create" if call.info.name.is_empty() => write::create(server, call).await,
-        "update" => write::update(server, call, Part::Main).await,
-        "patch" => patch::patch(server, call, Part::Main).await,
+        "update" if !call.info.name.is_empty() => write::update(server, call, Part::Main).await,
+        "patch" if !call.info.name.is_empty() => patch::patch(server, call, Part::Main).await,
         "delete" => delete::delete(server, call).await,
         "deletecollection" => collection::delete(server, call).await,
-        _ => Err(refuse(call)),
+        _ => Err(refuse()),
     }
 }
 
 /// 405 in upstream's words.
-pub fn refuse(call: &Call) -> Status {
+pub fn refuse() -> Status {
     Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-        .about(&call.resource.named(), &call.info.name)
+        .with_details()
 }

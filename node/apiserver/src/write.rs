@@ -49,6 +49,10 @@ pub struct Written {
 pub async fn create(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
     call.accepted(false)?;
     let object = codec::decode(call)?;
+    if !meta::resource_version(&object).is_empty() {
+        // Upstream's storage says so, without a reason and as a fault of the server.
+        return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
+    }
     let written = create_object(server, call, object).await?;
     reply::written(call, &written, 201)
 }
@@ -100,8 +104,8 @@ async fn create_once(server: &Server, call: &Call, mut object: Tree) -> Result<W
 async fn check_new(server: &Server, call: &Call, object: &Tree) -> Result<(), Status> {
     let (resource, rules) = (&call.resource, call.resource.rules);
     let mut faults = Vec::new();
-    (rules.validate)(object, &mut faults);
     metadata::validate(object, resource, &mut faults);
+    (rules.validate)(object, &mut faults);
     if !faults.is_empty() {
         return Err(Status::invalid(&resource.group_kind(), meta::name(object), &faults));
     }
@@ -258,7 +262,7 @@ async fn change_once(
     let resource = &call.resource;
     let uid = meta::uid(&object);
     if !uid.is_empty() && uid != meta::uid(old) {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(old));
+        let why = other_uid(call, uid, meta::uid(old));
         return Err(Status::conflict(&resource.named(), &call.info.name, why).into());
     }
     metadata::place(&mut object, if resource.namespaced { &call.info.namespace } else { "" })?;
@@ -274,7 +278,7 @@ async fn change_once(
         CommitError::Conflict { .. } | CommitError::NotFound { .. } => Outcome::Moved,
         error => Outcome::Failed(failed(&error)),
     };
-    if gone_with(&object) {
+    if gone_with(call.resource.rules, &object) {
         if !dry {
             let (last, _) = objects::value(resource, &object);
             let op =
@@ -296,6 +300,17 @@ async fn change_once(
     object.set_at(&["metadata", "resourceVersion"], committed.revision.to_string());
     server.after_update(call, &object, old).await;
     Ok(Written { object, entry: committed.entries.into_iter().next(), created: false })
+}
+
+/// Upstream's words for a uid that is not the stored one.
+#[must_use]
+pub fn other_uid(call: &Call, wanted: &str, found: &str) -> String {
+    let (plural, namespace, name) = (&call.resource.plural, &call.info.namespace, &call.info.name);
+    let place = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
+    format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{plural}/{place}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    )
 }
 
 /// Carries over what this part of the object may not change.
@@ -365,6 +380,8 @@ async fn check_change(
     let (resource, rules) = (&call.resource, call.resource.rules);
     let mut faults = Vec::new();
     metadata::validate_update(object, old, &mut faults);
+    // Upstream's common check and its strategies each make it, and clients see both.
+    faults.extend(faults.clone());
     match part {
         Part::Main | Part::Whole => {
             metadata::validate(object, resource, &mut faults);
@@ -384,12 +401,11 @@ async fn check_change(
 }
 
 /// Whether nothing holds a dying object any longer.
-#[must_use]
-pub fn gone_with(object: &Tree) -> bool {
+fn gone_with(rules: &resources::Rules, object: &Tree) -> bool {
     meta::deletion_timestamp(object).is_some()
         && meta::finalizers(object).next().is_none()
         && object.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
-        && object.list_at(&["spec", "finalizers"]).is_empty()
+        && !(rules.held)(object)
 }
 
 /// Whether a write would change nothing but who changed it when.

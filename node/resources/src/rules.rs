@@ -57,6 +57,10 @@ pub struct Rules {
     pub fields: &'static [SelectableField],
     /// The cells of a table row, in the order of the kind's columns. `now` is in seconds since 1970.
     pub cells: fn(object: &Tree, now: i64) -> Vec<Tree>,
+    /// What else holds a dying object, beside its finalizers.
+    pub held: fn(object: &Tree) -> bool,
+    /// Marks a dying object that is held, beside its metadata.
+    pub on_dying: fn(object: &mut Tree),
     /// Set when objects of this kind are deleted with a grace period.
     pub grace: Option<Grace>,
 }
@@ -81,6 +85,8 @@ pub const PLAIN: Rules = Rules {
     warnings: |_| Vec::new(),
     fields: &[],
     cells: name_and_age,
+    held: |_| false,
+    on_dying: |_| {},
     grace: None,
 };
 

@@ -40,7 +40,7 @@ fn bound(call: &Call, pod: &Tree, binding: &Tree, stamp: &str) -> Result<Tree, S
     let conflict = |why: String| Status::conflict(&call.resource.named(), &call.info.name, why);
     let uid = meta::uid(binding);
     if !uid.is_empty() && uid != meta::uid(pod) {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(pod));
+        let why = crate::write::other_uid(call, uid, meta::uid(pod));
         return Err(conflict(why));
     }
     if meta::deletion_timestamp(pod).is_some() {

@@ -51,7 +51,7 @@ fn scaled(call: &Call, wanted: &Tree, old: &Tree) -> Result<Tree, Status> {
     }
     let uid = meta::uid(wanted);
     if !uid.is_empty() && uid != meta::uid(old) {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(old));
+        let why = crate::write::other_uid(call, uid, meta::uid(old));
         return Err(Status::conflict(&call.resource.named(), &call.info.name, why));
     }
     let mut object = old.clone();

@@ -39,7 +39,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
         )));
     }
     let seconds = request.int_at(&["spec", "expirationSeconds"]).unwrap_or(SECONDS_DEFAULT);
-    check_seconds(name, seconds)?;
+    check_seconds(seconds)?;
     let mut audiences: Vec<String> =
         request.list_at(&["spec", "audiences"]).iter().filter_map(Tree::as_str).map(str::to_owned).collect();
     if audiences.is_empty() {
@@ -67,21 +67,23 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     let expires = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
     request.set_at(&["metadata", "name"], name);
     request.set_at(&["metadata", "namespace"], namespace);
+    request.set_at(&["metadata", "uid"], uid(&*server.world.random));
     request.set_at(&["metadata", "creationTimestamp"], server.world.stamp());
     request.set_at(&["spec", "expirationSeconds"], seconds);
     request.set_at(&["status", "token"], token);
     request.set_at(&["status", "expirationTimestamp"], rfc3339(expires));
+    schema::normalize(&schema, &mut request);
     reply::encoded(201, request.to_json(), call.accepted(false)?.encoding, Some(&schema))
 }
 
-fn check_seconds(name: &str, seconds: i64) -> Result<(), Status> {
+fn check_seconds(seconds: i64) -> Result<(), Status> {
     let why = match seconds {
         s if s < SECONDS_MIN => "may not specify a duration less than 10 minutes",
         s if s > SECONDS_MAX => "may not specify a duration larger than 2^32 seconds",
         _ => return Ok(()),
     };
     let fault = FieldError::invalid(FieldPath::of(&["spec", "expirationSeconds"]), seconds, why);
-    Err(Status::invalid(&GroupName::new("authentication.k8s.io", "TokenRequest"), name, &[fault]))
+    Err(Status::invalid(&GroupName::new("authentication.k8s.io", "TokenRequest"), "", &[fault]))
 }
 
 /// The object that the token shall be bound to.

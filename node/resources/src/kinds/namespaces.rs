@@ -12,6 +12,8 @@ pub const RULES: Rules = Rules {
     returns_deleted: true,
     fields: &[SelectableField { label: "status.phase", path: &["status", "phase"], absent: "" }],
     cells,
+    held: |object| !object.list_at(&["spec", "finalizers"]).is_empty(),
+    on_dying: terminate,
     ..PLAIN
 };
 
@@ -42,6 +44,12 @@ fn keep(object: &mut Tree, old: &Tree) {
             object.remove_at(&["spec", "finalizers"]);
         }
     }
+}
+
+/// A namespace says in its status that it is going, and has no grace period.
+fn terminate(object: &mut Tree) {
+    object.set_at(&["status", "phase"], "Terminating");
+    object.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
 }
 
 fn cells(object: &Tree, now: i64) -> Vec<Tree> {
