@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub bind: IpAddr,
 
-    /// Address under which pods and other nodes reach this machine [default: the one of --bind]
+    /// Address under which pods and other nodes reach this machine [default: --bind, or 10.250.0.1 when that is loopback]
     #[arg(long, value_name = "ADDRESS")]
     pub advertise: Option<IpAddr>,
 

@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The version that clients are told.
 const VERSION: &str = "v1.36.4+skerry";
+/// The internal address of the first node, on link `cluster0`.
+const FIRST_NODE: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
 /// How long each component is waited for when the process stops.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -51,7 +53,7 @@ pub async fn start(arguments: &Arguments) -> Result<ControlPlane> {
     if !arguments.no_kubelet {
         bail!("this build has no kubelet yet: start it with --no-kubelet");
     }
-    let advertise = arguments.advertise.unwrap_or(arguments.bind);
+    let advertise = advertise(arguments);
     let service = first_service_address(&arguments.service_cidr)?;
     let pki = Pki::load_or_create(&arguments.data.join("pki"), &request(arguments, advertise, service))?;
     let listener = listen(arguments).await?;
@@ -77,6 +79,14 @@ pub async fn start(arguments: &Arguments) -> Result<ControlPlane> {
     }
     let tasks = vec![components::controllers(&server), components::scheduler(&server), listener];
     Ok(ControlPlane { server, tasks })
+}
+
+/// The address that Endpoints of the API show, which may not be a loopback one: by default the fixed internal address
+/// of the first node.
+fn advertise(arguments: &Arguments) -> IpAddr {
+    let usable = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
+    let bind = Some(arguments.bind).filter(usable);
+    arguments.advertise.or(bind).unwrap_or(FIRST_NODE.into())
 }
 
 /// The first address of the Service range, which the API has inside the cluster.

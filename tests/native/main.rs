@@ -1,0 +1,6 @@
+//! The control plane as a process on this host: no kubelet, no root. Requests go over TLS with the administrator's
+//! certificate, as `kubectl` sends them.
+
+mod faults;
+mod plane;
+mod workloads;
