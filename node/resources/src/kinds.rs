@@ -1,13 +1,16 @@
 //! The table of kinds: which have rules of their own. A kind that is not named here is plain. One file, one line.
 
 mod address;
+mod admission_rules;
 mod certificatesigningrequests;
+mod componentstatuses;
 mod csidrivers;
 mod csinodes;
 mod csistoragecapacities;
 mod dynamic_resources;
 mod endpoints;
 mod endpointslices;
+mod extensions;
 mod flowschemas;
 mod ingressclasses;
 mod ingresses;
@@ -37,12 +40,21 @@ use crate::rules::{PLAIN, Rules};
 
 /// Group, plural, rules.
 const SPECIAL: &[(&str, &str, &Rules)] = &[
+    ("", "componentstatuses", &componentstatuses::RULES),
     ("", "endpoints", &endpoints::RULES),
     ("", "namespaces", &namespaces::RULES),
     ("", "nodes", &nodes::RULES),
     ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
     ("", "persistentvolumes", &persistentvolumes::RULES),
     ("", "services", &services::RULES),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", &admission_rules::MUTATING),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", &admission_rules::BINDINGS),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &admission_rules::MUTATING_HOOKS),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", &admission_rules::VALIDATING),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", &admission_rules::BINDINGS),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", &admission_rules::VALIDATING_HOOKS),
+    ("apiextensions.k8s.io", "customresourcedefinitions", &extensions::DEFINITIONS),
+    ("apiregistration.k8s.io", "apiservices", &extensions::SERVICES),
     ("certificates.k8s.io", "certificatesigningrequests", &certificatesigningrequests::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
     ("flowcontrol.apiserver.k8s.io", "flowschemas", &flowschemas::RULES),
