@@ -12,6 +12,7 @@ mod endpoints;
 mod endpointslices;
 mod extensions;
 mod flowschemas;
+mod horizontalpodautoscalers;
 mod ingressclasses;
 mod ingresses;
 mod ipaddresses;
@@ -55,6 +56,7 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", &admission_rules::VALIDATING_HOOKS),
     ("apiextensions.k8s.io", "customresourcedefinitions", &extensions::DEFINITIONS),
     ("apiregistration.k8s.io", "apiservices", &extensions::SERVICES),
+    ("autoscaling", "horizontalpodautoscalers", &horizontalpodautoscalers::RULES),
     ("certificates.k8s.io", "certificatesigningrequests", &certificatesigningrequests::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
     ("flowcontrol.apiserver.k8s.io", "flowschemas", &flowschemas::RULES),
@@ -84,7 +86,8 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
 ];
 
 /// Group, version, plural, and how that version differs from what is stored.
-const CONVERTED: &[(&str, &str, &str, &Conversion)] = &[];
+const CONVERTED: &[(&str, &str, &str, &Conversion)] =
+    &[("autoscaling", "v1", "horizontalpodautoscalers", &horizontalpodautoscalers::VERSION_1)];
 
 /// All built-in resources.
 #[must_use]

@@ -197,7 +197,7 @@ fn binding(object: &Tree, faults: &mut Faults) {
             (false, false) => param.required(faults, "one of name or selector must be specified"),
             _ => {}
         }
-        param.at("parameterNotFoundAction").must_be_one_of(faults, &["Allow", "Deny"]);
+        param.at("parameterNotFoundAction").must_be_one_of(faults, &["Deny", "Allow"]);
     }
     resources(&spec.at("matchResources"), OPERATIONS, faults);
     if meta::kind(object) == "ValidatingAdmissionPolicyBinding" {

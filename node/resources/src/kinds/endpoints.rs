@@ -44,7 +44,7 @@ fn validate(object: &Tree, faults: &mut Faults) {
                 port.at("name").may_pass(faults, names::dns1123_label);
             }
             address::port(&port.at("port"), faults);
-            port.at("protocol").must_be_one_of(faults, &["TCP", "UDP", "SCTP"]);
+            port.at("protocol").must_be_one_of(faults, &["SCTP", "TCP", "UDP"]);
             if port.at("appProtocol").given() {
                 port.at("appProtocol").invalid_for(faults, names::label_key(port.at("appProtocol").text()));
             }

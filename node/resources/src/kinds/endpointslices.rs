@@ -145,7 +145,7 @@ fn ports(list: &Place, faults: &mut Faults) {
         if !seen.insert(name.text()) {
             name.duplicate(faults);
         }
-        port.at("protocol").must_be_one_of(faults, &["TCP", "UDP", "SCTP"]);
+        port.at("protocol").must_be_one_of(faults, &["SCTP", "TCP", "UDP"]);
         if protocol.given() {
             protocol.invalid_for(faults, names::label_key(protocol.text()));
         }

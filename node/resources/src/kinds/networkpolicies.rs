@@ -40,13 +40,13 @@ fn validate(object: &Tree, faults: &mut Faults) {
     if types.len() > 2 {
         return types.invalid(faults, "may not specify more than two policyTypes");
     }
-    types.items().for_each(|of| of.one_of(faults, &["Egress", "Ingress"]));
+    types.items().for_each(|of| of.one_of(faults, &["Ingress", "Egress"]));
 }
 
 fn of_port(place: &Place, faults: &mut Faults) {
     let (protocol, port, end) = (place.at("protocol"), place.at("port"), place.at("endPort"));
     if protocol.given() {
-        protocol.one_of(faults, &["SCTP", "TCP", "UDP"]);
+        protocol.one_of(faults, &["TCP", "UDP", "SCTP"]);
     }
     if port.given() {
         address::port_or_name(&port, faults);

@@ -85,7 +85,7 @@ fn binding(object: &Tree, kinds: &[&str], faults: &mut Faults) {
                 }
             }
             "User" | "Group" => group.one_of(faults, &[GROUP]),
-            _ => subject.at("kind").one_of(faults, &["Group", "ServiceAccount", "User"]),
+            _ => subject.at("kind").one_of(faults, &["ServiceAccount", "User", "Group"]),
         }
     }
 }

@@ -42,7 +42,8 @@ pub fn unset_or(object: &Tree, field: &str) -> Tree {
 /// Demands access modes that go together.
 pub fn access_modes(place: &Place, none: &str, faults: &mut Faults) {
     place.must(faults, none);
-    let valid: Vec<&str> = MODES.iter().map(|(mode, _)| *mode).collect();
+    let mut valid: Vec<&str> = MODES.iter().map(|(mode, _)| *mode).collect();
+    valid.sort_unstable();
     let given: Vec<&str> = place.value.as_list().unwrap_or_default().iter().filter_map(Tree::as_str).collect();
     for mode in given.iter().filter(|mode| !valid.contains(mode)) {
         faults.push(FieldError::not_supported(place.path.clone(), *mode, &valid));

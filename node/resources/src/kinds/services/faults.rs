@@ -6,7 +6,7 @@ use crate::kinds::place::{IMMUTABLE, Place};
 use crate::rules::Faults;
 use api::{FieldError, Tree, meta, names, tree};
 
-const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
+const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const POLICIES: &[&str] = &["Cluster", "Local"];
 const DISTRIBUTIONS: &[&str] = &["PreferClose", "PreferSameZone", "PreferSameNode"];
