@@ -4,6 +4,7 @@
 mod lifecycle;
 mod limits;
 mod nodes;
+mod pod_security;
 mod pods;
 mod quota;
 mod service_account;
@@ -95,6 +96,7 @@ const PLUGINS: &[Plugin] = &[
     both("LimitRanger", limits::mutate, limits::validate),
     both("ServiceAccount", service_account::mutate, service_account::validate),
     mutating("TaintNodesByCondition", nodes::taint_new),
+    validating("PodSecurity", pod_security::validate),
     mutating("Priority", pods::priority),
     mutating("DefaultTolerationSeconds", pods::default_tolerations),
     mutating("DefaultStorageClass", storage::default_class),
