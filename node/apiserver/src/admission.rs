@@ -1,6 +1,7 @@
 //! Admission: what changes or refuses a write after authorization. One file a plugin, one line each in one table, in
 //! upstream's order; mutating first, then validating, quota last.
 
+mod certificates;
 mod lifecycle;
 mod limits;
 mod nodes;
@@ -100,6 +101,7 @@ const PLUGINS: &[Plugin] = &[
     mutating("Priority", pods::priority),
     mutating("DefaultTolerationSeconds", pods::default_tolerations),
     mutating("DefaultStorageClass", storage::default_class),
+    mutating("CertificateRequester", certificates::requester),
     mutating("StorageObjectInUseProtection", storage::protect_in_use),
     both("RuntimeClass", pods::runtime_class, pods::runtime_class_overhead),
     validating("Priority", pods::one_default_priority),
