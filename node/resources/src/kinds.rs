@@ -23,7 +23,9 @@ mod nodes;
 mod persistentvolumeclaims;
 mod persistentvolumes;
 mod place;
+mod pod_spec;
 mod poddisruptionbudgets;
+mod pods;
 mod priorityclasses;
 mod prioritylevelconfigurations;
 mod rbac;
@@ -39,6 +41,8 @@ use crate::facts::RESOURCES;
 use crate::kind::{Conversion, Kind};
 use crate::rules::{PLAIN, Rules};
 
+pub use pods::{EPHEMERAL_CONTAINERS, RESIZE};
+
 /// Group, plural, rules.
 const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "componentstatuses", &componentstatuses::RULES),
@@ -47,6 +51,7 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "nodes", &nodes::RULES),
     ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
     ("", "persistentvolumes", &persistentvolumes::RULES),
+    ("", "pods", &pods::RULES),
     ("", "services", &services::RULES),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicies", &admission_rules::MUTATING),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", &admission_rules::BINDINGS),

@@ -11,7 +11,7 @@ mod kinds;
 pub mod rules;
 
 pub use kind::{Column, Conversion, Kind, SubResource};
-pub use kinds::kinds;
+pub use kinds::{EPHEMERAL_CONTAINERS, RESIZE, kinds};
 pub use rules::{Faults, Grace, PLAIN, Rules, SelectableField};
 
 use schema::Schema;
