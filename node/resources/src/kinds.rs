@@ -4,18 +4,22 @@ mod address;
 mod admission_rules;
 mod certificatesigningrequests;
 mod componentstatuses;
+mod configs;
 mod csidrivers;
 mod csinodes;
 mod csistoragecapacities;
+mod deployments;
 mod dynamic_resources;
 mod endpoints;
 mod endpointslices;
+mod events;
 mod extensions;
 mod flowschemas;
 mod horizontalpodautoscalers;
 mod ingressclasses;
 mod ingresses;
 mod ipaddresses;
+mod jobs;
 mod labels_text;
 mod namespaces;
 mod networkpolicies;
@@ -29,13 +33,17 @@ mod pods;
 mod priorityclasses;
 mod prioritylevelconfigurations;
 mod rbac;
+mod replicasets;
 mod runtimeclasses;
 mod servicecidrs;
 mod services;
+mod statefulsets;
 mod storage;
 mod storageclasses;
+mod templates;
 mod volumeattachments;
 mod volumeattributesclasses;
+mod workloads;
 
 use crate::facts::RESOURCES;
 use crate::kind::{Conversion, Kind};
@@ -45,8 +53,20 @@ pub use pods::{EPHEMERAL_CONTAINERS, RESIZE};
 
 /// Group, plural, rules.
 const SPECIAL: &[(&str, &str, &Rules)] = &[
+    ("", "configmaps", &configs::RULES),
+    ("", "podtemplates", &templates::RULES),
+    ("", "replicationcontrollers", &replicasets::CONTROLLERS),
+    ("", "secrets", &configs::SECRETS),
+    ("apps", "controllerrevisions", &templates::REVISIONS),
+    ("apps", "daemonsets", &statefulsets::DAEMONS),
+    ("apps", "deployments", &deployments::RULES),
+    ("apps", "replicasets", &replicasets::RULES),
+    ("apps", "statefulsets", &statefulsets::RULES),
+    ("batch", "cronjobs", &jobs::CRON),
+    ("batch", "jobs", &jobs::RULES),
     ("", "componentstatuses", &componentstatuses::RULES),
     ("", "endpoints", &endpoints::RULES),
+    ("", "events", &events::RULES),
     ("", "namespaces", &namespaces::RULES),
     ("", "nodes", &nodes::RULES),
     ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
@@ -64,6 +84,7 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("autoscaling", "horizontalpodautoscalers", &horizontalpodautoscalers::RULES),
     ("certificates.k8s.io", "certificatesigningrequests", &certificatesigningrequests::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
+    ("events.k8s.io", "events", &events::RULES),
     ("flowcontrol.apiserver.k8s.io", "flowschemas", &flowschemas::RULES),
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", &prioritylevelconfigurations::RULES),
     ("networking.k8s.io", "ingressclasses", &ingressclasses::RULES),
@@ -91,8 +112,10 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
 ];
 
 /// Group, version, plural, and how that version differs from what is stored.
-const CONVERTED: &[(&str, &str, &str, &Conversion)] =
-    &[("autoscaling", "v1", "horizontalpodautoscalers", &horizontalpodautoscalers::VERSION_1)];
+const CONVERTED: &[(&str, &str, &str, &Conversion)] = &[
+    ("autoscaling", "v1", "horizontalpodautoscalers", &horizontalpodautoscalers::VERSION_1),
+    ("events.k8s.io", "v1", "events", &events::SECOND_FACE),
+];
 
 /// All built-in resources.
 #[must_use]

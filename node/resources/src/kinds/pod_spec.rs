@@ -16,7 +16,7 @@ mod volume_defaults;
 mod volumes;
 
 pub use containers::padded_images;
-pub use defaults::{default_spec, default_template, round_amounts};
+pub use defaults::{default_spec, default_template};
 pub use metadata::{annotation_changes, annotations};
 pub use resources::{quantity, resource_name};
 pub use scheduling::{only_added_tolerations, only_removed_gates, take_label_keys};

@@ -1,5 +1,6 @@
 //! Pod specs in, defaults and faults out.
 
+use super::defaults::round_amounts;
 use super::*;
 use api::{Tree, tree};
 

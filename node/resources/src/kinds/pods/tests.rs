@@ -82,7 +82,7 @@ fn faults_are_told_in_upstreams_words() {
     );
     check(
         tree!({"restartPolicy": "Maybe", "containers": [{"name": "c", "image": "a"}]}),
-        &["spec.restartPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"Never\", \"OnFailure\""],
+        &["spec.restartPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"OnFailure\", \"Never\""],
     );
     let resources = tree!({"limits": {"cpu": "1"}, "requests": {"cpu": "2"}});
     check(
