@@ -62,6 +62,7 @@ fn resource(kind: &Kind) -> Resource {
         conversion: kind.conversion,
         storage: (storage.0.to_owned(), storage.1.to_owned()),
         stored_as: fact.stored.map(|(group, version)| (group.to_owned(), version.to_owned())),
+        field_labels: fact.selectable.iter().map(|(own, stored)| ((*own).to_owned(), (*stored).to_owned())).collect(),
         custom: false,
     }
 }

@@ -45,6 +45,8 @@ pub struct Resource {
     pub storage: (String, String),
     /// Group and version of the stored form; absent for what is not stored.
     pub stored_as: Option<(String, String)>,
+    /// Labels of field selectors, and what the stored kind calls them where that differs.
+    pub field_labels: Vec<(String, String)>,
     /// Whether it is a custom resource, whose list items carry their kind.
     pub custom: bool,
 }

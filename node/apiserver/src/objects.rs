@@ -37,7 +37,10 @@ impl Indexed {
             name: api::meta::name(object).to_owned(),
             namespace: api::meta::namespace(object).to_owned(),
             labels: api::meta::labels(object).cloned(),
-            fields: rules.fields.iter().map(|f| (f.label, value(f))).collect(),
+            fields: (rules.computed)(object)
+                .into_iter()
+                .chain(rules.fields.iter().map(|f| (f.label, value(f))))
+                .collect(),
         }
     }
 
@@ -79,15 +82,16 @@ impl Selection {
         self.labels.matches(indexed.labels.as_ref()) && self.fields.matches(|label| indexed.field(label))
     }
 
-    /// Refuses fields that objects of this kind cannot be selected by.
+    /// The selection in the labels of the stored kind.
     ///
     /// # Errors
-    /// 400 naming the field.
-    pub fn check(&self, resource: &Resource) -> Result<(), Status> {
+    /// 400 naming the field that objects of this kind cannot be selected by.
+    pub fn resolve(self, resource: &Resource) -> Result<Selection, Status> {
+        let stored = |label: &str| resource.field_labels.iter().find(|(own, _)| own == label).map(|(_, stored)| stored);
         for term in self.fields.terms() {
-            let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-                || resource.rules.fields.iter().any(|f| f.label == term.field);
-            if !known {
+            let plain = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace");
+            let kept = stored(&term.field).is_some_and(|label| resource.rules.fields.iter().any(|f| f.label == label));
+            if !plain && !kept {
                 // Kinds with fields of their own say less, as upstream's conversions do.
                 return Err(Status::bad_request(if resource.rules.fields.is_empty() {
                     let field = &term.field;
@@ -97,7 +101,8 @@ impl Selection {
                 }));
             }
         }
-        Ok(())
+        let fields = self.fields.renamed(|label| stored(label).map_or(label, String::as_str).to_owned());
+        Ok(Selection { fields, ..self })
     }
 }
 

@@ -49,8 +49,7 @@ impl ListOptions {
             .map_err(|e| Status::bad_request(e.to_string()))?;
         let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or_default())
             .map_err(|e| Status::bad_request(e.to_string()))?;
-        let selection = Selection { labels, fields };
-        selection.check(&call.resource)?;
+        let selection = Selection { labels, fields }.resolve(&call.resource)?;
         let version = query.get("resourceVersion").unwrap_or_default();
         let seconds = query.number("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
         let mut options = ListOptions {

@@ -55,6 +55,9 @@ pub struct Rules {
     pub warnings: fn(object: &Tree) -> Vec<String>,
     /// What field selectors may ask for, beside `metadata.name` and `metadata.namespace`.
     pub fields: &'static [SelectableField],
+    /// Values for field selectors that are more than what stands at a path; they go before those of `fields`, where
+    /// their labels stand too.
+    pub computed: fn(object: &Tree) -> Vec<(&'static str, String)>,
     /// The cells of a table row, in the order of the kind's columns. `now` is in seconds since 1970.
     pub cells: fn(object: &Tree, now: i64) -> Vec<Tree>,
     /// What else holds a dying object, beside its finalizers.
@@ -84,6 +87,7 @@ pub const PLAIN: Rules = Rules {
     validate_status: |_, _, _| {},
     warnings: |_| Vec::new(),
     fields: &[],
+    computed: |_| Vec::new(),
     cells: name_and_age,
     held: |_| false,
     on_dying: |_| {},

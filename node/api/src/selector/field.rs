@@ -44,6 +44,12 @@ impl FieldSelector {
         &self.0
     }
 
+    /// The same over fields as `rename` calls them.
+    #[must_use]
+    pub fn renamed(&self, rename: impl Fn(&str) -> String) -> FieldSelector {
+        FieldSelector(self.0.iter().map(|t| FieldTerm { field: rename(&t.field), ..t.clone() }).collect())
+    }
+
     /// The value that a field must have, when the selector says so.
     #[must_use]
     pub fn exact(&self, field: &str) -> Option<&str> {

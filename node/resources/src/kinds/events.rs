@@ -11,7 +11,14 @@ const fn field(label: &'static str, path: &'static [&'static str]) -> Selectable
 }
 
 /// What is special about events, in either face.
-pub const RULES: Rules = Rules { create_on_update: true, fields: FIELDS, cells, ..PLAIN };
+pub const RULES: Rules = Rules { create_on_update: true, fields: FIELDS, computed: source, cells, ..PLAIN };
+
+/// The source of an event is its component, or who reported it. `stored` is the core form.
+fn source(stored: &Tree) -> Vec<(&'static str, String)> {
+    let component = stored.str_at(&["source", "component"]).filter(|c| !c.is_empty());
+    let reporter = stored.str_at(&["reportingComponent"]).unwrap_or_default();
+    vec![("source", component.unwrap_or(reporter).to_owned())]
+}
 
 const FIELDS: &[SelectableField] = &[
     field("involvedObject.kind", &["involvedObject", "kind"]),
