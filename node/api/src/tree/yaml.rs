@@ -64,9 +64,15 @@ impl<'a> Reader<'a> {
         Ok(Reader { events, anchors: HashMap::new(), values: 0, depth: 0, duplicates: Vec::new() })
     }
 
+    /// The next event that means something; comments are events too.
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, DecodeError> {
-        let next = self.events.next().transpose();
-        next.map_err(|e| DecodeError(format!("yaml: line {}: {}", e.marker().line(), e.info())))
+        loop {
+            let next = self.events.next().transpose();
+            let next = next.map_err(|e| DecodeError(format!("yaml: line {}: {}", e.marker().line(), e.info())))?;
+            if !next.as_ref().is_some_and(|(event, _)| matches!(event, Event::Comment(..))) {
+                return Ok(next);
+            }
+        }
     }
 
     fn expect(&mut self) -> Result<(Event<'a>, Span), DecodeError> {
