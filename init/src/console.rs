@@ -71,6 +71,13 @@ impl Console {
         self.send_all(&clean(text), &clean(text));
     }
 
+    /// Shows one line on screens and on no serial line, which others keep and read.
+    pub fn show(&self, text: &str) {
+        for output in self.lock().iter().filter(|output| !output.serial) {
+            output.send(clean(text));
+        }
+    }
+
     /// Reports a milestone with the time since the kernel started.
     pub fn milestone(&self, name: &str, fields: Map<String, Value>) {
         self.milestone_at(name, sys::clock::since_start(), fields);
@@ -201,6 +208,18 @@ mod tests {
             terminals("tty0 ttyS0 hvc0\n").into_iter().map(|(p, s)| (p.display().to_string(), s)).collect();
         let want = [("/dev/tty0", false), ("/dev/ttyS0", true), ("/dev/hvc0", true)];
         assert_eq!(got, want.map(|(p, s)| (p.to_owned(), s)));
+    }
+
+    #[test]
+    fn what_is_only_shown_is_on_no_serial_line() {
+        let (line, screen) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let console = Console::default();
+        console.add(line.reopen().unwrap(), true);
+        console.add(screen.reopen().unwrap(), false);
+        console.show("code 1234");
+        console.flush();
+        assert_eq!(std::fs::read_to_string(line.path()).unwrap(), "");
+        assert_eq!(std::fs::read_to_string(screen.path()).unwrap(), "code 1234\r\n");
     }
 
     #[test]

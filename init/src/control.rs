@@ -1,8 +1,9 @@
 //! The control socket: one JSON object a line in, one a line out. Root only.
 //!
 //! Requests: `{"do":"status"}`, `{"do":"logs","service":"node","lines":100}`, `{"do":"restart","service":"node"}`,
-//! `{"do":"poweroff"}`, `{"do":"reboot"}`, `{"do":"crash"}` (an end that a hypervisor sees as a failure), and from
-//! `node` `{"milestone":"api"|"node"|"ready"|"job", …}` whose other fields go to the serial line as they are.
+//! `{"do":"poweroff"}`, `{"do":"reboot"}`, `{"do":"crash"}` (an end that a hypervisor sees as a failure),
+//! `{"do":"say","text":"…"}` (a line on every console), `{"do":"show","text":"…"}` (on screens only, never on a serial
+//! line: what only somebody before the machine may read), and from `node` `{"milestone":"api"|"node"|"ready"|"job", …}` whose other fields go to the serial line as they are.
 //! Answers: `{"ok":true, …}` or `{"ok":false,"error":"…"}`.
 
 use crate::console::Console;
@@ -55,6 +56,8 @@ enum Request {
     Poweroff {},
     Reboot {},
     Crash {},
+    Say { text: String },
+    Show { text: String },
 }
 
 /// Milestones that `node` may report.
@@ -154,6 +157,14 @@ fn perform(control: &Control, request: Request) -> Value {
         Request::Poweroff {} => end(Kind::PowerOff, "asked to"),
         Request::Reboot {} => end(Kind::Restart, "asked to"),
         Request::Crash {} => end(Kind::Crash, "asked to"),
+        Request::Say { text } => {
+            control.console.say(&text);
+            json!({"ok": true})
+        }
+        Request::Show { text } => {
+            control.console.show(&text);
+            json!({"ok": true})
+        }
     }
 }
 

@@ -8,29 +8,33 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "node", version)]
 pub struct Arguments {
-    /// Folder of the store, keys and certificates; made when it is not there
-    #[arg(long, value_name = "FOLDER")]
-    pub data: PathBuf,
+    /// Settings of the machine, as init writes them; the flags below go before them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
-    /// Address to serve the API on
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub bind: IpAddr,
+    /// Folder of the store, keys and certificates; made when it is not there
+    #[arg(long, value_name = "FOLDER", required_unless_present = "config")]
+    pub data: Option<PathBuf>,
+
+    /// Address to serve the API on [default: 127.0.0.1, or every address of a machine with --config]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<IpAddr>,
 
     /// Address under which pods and other nodes reach this machine [default: --bind, or 10.250.0.1 when that is loopback]
     #[arg(long, value_name = "ADDRESS")]
     pub advertise: Option<IpAddr>,
 
-    /// Port to serve the API on
-    #[arg(long, value_name = "PORT", default_value_t = 6443)]
-    pub port: u16,
+    /// Port to serve the API on [default: 6443]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
 
-    /// Name of this node
-    #[arg(long, value_name = "NAME", default_value = "skerry")]
-    pub name: String,
+    /// Name of this node [default: skerry]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
 
-    /// Addresses of Services
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
-    pub service_cidr: String,
+    /// Addresses of Services [default: 10.96.0.0/16]
+    #[arg(long, value_name = "CIDR")]
+    pub service_cidr: Option<String>,
 
     /// Run the control plane alone, without a kubelet and without network
     #[arg(long)]
@@ -40,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub kubeconfig_out: Option<PathBuf>,
 
-    /// What to log, such as info or apiserver=debug,info
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "SKERRY_LOG")]
-    pub log: String,
+    /// What to log, such as info or apiserver=debug,info [default: info]
+    #[arg(long, value_name = "FILTER", env = "SKERRY_LOG")]
+    pub log: Option<String>,
 }

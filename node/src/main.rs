@@ -4,32 +4,28 @@
 mod arguments;
 mod components;
 mod control_plane;
+mod pid1;
+mod settings;
+mod store_key;
 
 use anyhow::{Context, Result};
 use arguments::Arguments;
 use clap::Parser;
+use pid1::Pid1;
+use settings::Settings;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let filter = EnvFilter::try_new(&arguments.log).unwrap_or_else(|error| {
-        eprintln!("node: --log \"{}\" is no filter ({error}); logging at info", arguments.log);
-        EnvFilter::new("info")
-    });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the threads of the runtime")
-        .and_then(|runtime| runtime.block_on(run(arguments)));
-    match done {
+    match prepare().and_then(|(settings, complaints)| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("starting the threads of the runtime")?;
+        runtime.block_on(run(settings, complaints))
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("node: {error:#}");
@@ -38,10 +34,37 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<()> {
+/// Reads what the process is told and starts the log.
+fn prepare() -> Result<(Settings, Vec<String>)> {
+    let arguments = Arguments::parse();
+    let file = arguments.config.clone();
+    let text = file
+        .as_ref()
+        .map(|file| std::fs::read_to_string(file).with_context(|| format!("reading --config {}", file.display())))
+        .transpose()?;
+    let (settings, complaints) = Settings::merge(arguments, text.as_deref())
+        .with_context(|| file.map_or_else(|| "command line".to_owned(), |file| file.display().to_string()))?;
+    let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|error| {
+        eprintln!("node: \"{}\" is no filter for the log ({error}); logging at info", settings.log);
+        EnvFilter::new("info")
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok((settings, complaints))
+}
+
+async fn run(settings: Settings, complaints: Vec<String>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let plane = control_plane::start(&arguments).await?;
+    let pid1 = Pid1::from_environment();
+    for complaint in complaints {
+        tracing::warn!(complaint, "a setting is not followed");
+        pid1.say(&format!("node: config: {complaint}"));
+    }
+    let plane = control_plane::start(&settings, &pid1).await?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),

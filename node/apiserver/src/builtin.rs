@@ -73,7 +73,8 @@ pub fn catalog() -> Catalog {
     Catalog::new(resources::kinds().iter().map(|kind| Arc::new(resource(kind))))
 }
 
-/// Opens the store and makes the server. Nothing listens yet, and nothing has been created in an empty store.
+/// Opens the store and makes the server. Nothing listens yet, and nothing has been created in an empty store. The
+/// first of `store_keys` seals what is written; none leaves it in plaintext.
 ///
 /// # Errors
 /// Says what cannot be opened or read, and why.
@@ -82,10 +83,12 @@ pub async fn open(
     world: World,
     keys: Arc<SigningKeys>,
     config: Config,
+    store_keys: Vec<store::EnvelopeKey>,
 ) -> Result<Arc<Server>, String> {
     let catalog = Arc::new(ArcSwap::from_pointee(catalog()));
     let mut options = Options::new(objects::extract(catalog.clone()));
     options.history_events_min = HISTORY_EVENTS_MIN;
+    options.keys = store_keys;
     let store = Store::open(backend, options).await.map_err(|e| format!("the store cannot be opened: {e}"))?;
     let services = catalog.load().find("", "v1", "services").cloned().ok_or("the kind Service is missing")?;
     let allocators = Allocators::load(&store, &services, &config.service_cidr)?;
