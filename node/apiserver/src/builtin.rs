@@ -104,6 +104,7 @@ pub async fn open(
         authorizer,
         allocators,
         openapi: Documents::default(),
+        machine: std::sync::OnceLock::new(),
         stopping: CancellationToken::new(),
     }))
 }

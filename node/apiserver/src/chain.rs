@@ -8,7 +8,7 @@ use crate::catalog::Resource;
 use crate::reply::{self, Body};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
-use crate::{discovery, impersonate, paths, verbs};
+use crate::{discovery, impersonate, machine, paths, verbs};
 use api::Status;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -63,7 +63,9 @@ pub struct Incoming {
 
 async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Result<http::Response<Body>, Status> {
     let caller = impersonate::apply(server, caller, &incoming.parts.headers)?;
-    server.authorizer.check(&caller, &Action::from(&incoming.info))?;
+    if !machine::is_open(server, &incoming.parts.method, &incoming.info) {
+        server.authorizer.check(&caller, &Action::from(&incoming.info))?;
+    }
     if incoming.info.is_resource {
         let resource = find(server, &incoming.info)?;
         let call = read(server, caller, resource, incoming).await?;
@@ -74,6 +76,9 @@ async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Resu
     let accept = incoming.parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok());
     if let Some(answer) = discovery::answer(server, &incoming.info.path, accept) {
         return answer;
+    }
+    if incoming.info.path.starts_with(machine::PREFIX) {
+        return machine::answer(server, caller, incoming).await;
     }
     paths::answer(server, &incoming)
 }
@@ -97,19 +102,19 @@ async fn read(server: &Server, caller: Caller, resource: Arc<Resource>, incoming
     }
     let body = match parts.method {
         http::Method::GET | http::Method::HEAD => Bytes::new(),
-        _ => whole(body).await?,
+        _ => whole(body, BODY_BYTES_MAX).await?,
     };
     Ok(Call::new(info, query, parts.headers, body, caller, resource, server.world.clock.now()))
 }
 
-/// The whole body, up to the limit.
-async fn whole(mut body: Body) -> Result<Bytes, Status> {
+/// The whole body, up to a limit in bytes.
+pub(crate) async fn whole(mut body: Body, bytes_max: usize) -> Result<Bytes, Status> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Status::bad_request(format!("the body broke off: {error}")))?;
         if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > BODY_BYTES_MAX {
-                return Err(Status::too_large(format!("limit is {BODY_BYTES_MAX}")));
+            if bytes.len() + data.len() > bytes_max {
+                return Err(Status::too_large(format!("limit is {bytes_max}")));
             }
             bytes.extend_from_slice(&data);
         }

@@ -11,7 +11,7 @@ use crate::objects;
 use crate::write::Part;
 use api::{Status, Tree};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ pub struct Server {
     pub allocators: Allocators,
     /// OpenAPI documents, made when first asked for.
     pub openapi: crate::openapi::Documents,
+    /// The machine's own paths; set once, before the server listens. A control plane without a machine has none.
+    pub machine: OnceLock<crate::machine::Routes>,
     /// Cancelled when the server stops: watches end.
     pub stopping: CancellationToken,
 }
