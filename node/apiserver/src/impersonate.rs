@@ -38,7 +38,7 @@ pub fn apply(server: &Server, caller: Caller, headers: &http::HeaderMap) -> Resu
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             is_resource: true,
-            path: String::new(),
+            ..Action::default()
         };
         server.authorizer.check(&caller, &action)
     };

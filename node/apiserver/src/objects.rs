@@ -44,7 +44,9 @@ impl Indexed {
         }
     }
 
-    fn field(&self, label: &str) -> Option<&str> {
+    /// A selectable field's value.
+    #[must_use]
+    pub fn field(&self, label: &str) -> Option<&str> {
         match label {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),

@@ -29,6 +29,8 @@ pub struct RequestInfo {
     pub name: String,
     /// What follows the subresource: the path of a proxy request, with its slashes.
     pub rest: String,
+    /// What a list or watch is narrowed to: fields that must have exactly these values.
+    pub fields: Vec<(String, String)>,
 }
 
 impl RequestInfo {
@@ -74,6 +76,9 @@ impl RequestInfo {
         }
         info.read_object(parts, path);
         info.refine_verb(query, watching);
+        if matches!(info.verb.as_str(), "list" | "watch" | "deletecollection") {
+            info.fields = query.get("fieldSelector").map(exact_fields).unwrap_or_default();
+        }
         info
     }
 
@@ -126,6 +131,13 @@ impl RequestInfo {
     pub fn names_object(&self) -> bool {
         !self.name.is_empty() && !matches!(self.verb.as_str(), "list" | "watch" | "deletecollection")
     }
+}
+
+/// The fields that a selector narrows to one value each.
+#[must_use]
+pub fn exact_fields(selector: &str) -> Vec<(String, String)> {
+    let Ok(selector) = api::selector::FieldSelector::parse(selector) else { return Vec::new() };
+    selector.terms().iter().filter(|term| term.equal).map(|term| (term.field.clone(), term.value.clone())).collect()
 }
 
 /// The one name that a list is narrowed to, so that a rule for a single object authorizes it too.

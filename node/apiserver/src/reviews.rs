@@ -93,10 +93,27 @@ fn action(review: &Tree) -> Action {
             name: field("name"),
             path: String::new(),
             is_resource: true,
+            fields: reviewed_fields(review),
         };
     }
     let field = |name: &str| text(&["spec", "nonResourceAttributes", name]);
     Action { verb: field("verb"), path: field("path"), ..Action::default() }
+}
+
+/// The requirements of a reviewed field selector that name one value.
+fn reviewed_fields(review: &Tree) -> Vec<(String, String)> {
+    let selector = ["spec", "resourceAttributes", "fieldSelector"];
+    let raw = review.str_at(&[selector[0], selector[1], selector[2], "rawSelector"]).unwrap_or_default();
+    let mut fields = crate::request::exact_fields(raw);
+    for wanted in review.list_at(&[selector[0], selector[1], selector[2], "requirements"]) {
+        let values = wanted.list_at(&["values"]);
+        if let (Some(key), Some("In"), [Tree::Text(value)]) =
+            (wanted.str_at(&["key"]), wanted.str_at(&["operator"]), values)
+        {
+            fields.push((key.to_owned(), value.clone()));
+        }
+    }
+    fields
 }
 
 fn decide(server: &Server, caller: &Caller, review: &Tree) -> Tree {

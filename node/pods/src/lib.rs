@@ -11,6 +11,7 @@ pub mod list;
 pub mod ports;
 pub mod qos;
 pub mod quota;
+pub mod references;
 pub mod requests;
 pub mod taints;
 
