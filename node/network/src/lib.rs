@@ -3,3 +3,10 @@
 //! Pure core: the ruleset and the DNS answers.
 //!
 //! It must know neither apiserver nor store.
+
+pub mod cidr;
+pub mod cni;
+pub mod links;
+pub mod nft;
+pub mod proxy;
+pub mod setup;
