@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod device;
 pub mod entropy;
+pub mod inotify;
 pub mod launch;
 pub mod mount;
 pub mod namespace;
