@@ -6,6 +6,7 @@
 
 pub mod cidr;
 pub mod cni;
+pub mod dns;
 pub mod links;
 pub mod nft;
 pub mod proxy;
