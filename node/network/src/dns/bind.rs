@@ -49,3 +49,42 @@ async fn find(handle: &Handle) -> io::Result<Option<u32>> {
         Err(error) => Err(io::Error::other(format!("look for the link {LINK}: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn output(program: &str, arguments: &[&str]) -> String {
+        let done = Command::new(program).args(arguments).output().expect("the program runs");
+        let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(done.status.success(), "{program} {arguments:?}: {said}");
+        said
+    }
+
+    /// Runs in the network namespace that the test below makes.
+    #[tokio::test]
+    #[ignore = "only within its own network namespace"]
+    async fn within_a_namespace() {
+        // A bridge stands in for the dummy link, which not every kernel that builds this has.
+        output("ip", &["link", "add", LINK, "type", "bridge"]);
+        let addresses = [IpAddr::from([10, 96, 0, 10]), "fd00:10:96::a".parse().expect("an address")];
+        for _ in 0..2 {
+            bind(&addresses).await.expect("bind");
+        }
+        let there = output("ip", &["-o", "address", "show", LINK]);
+        for address in ["10.96.0.10/32", "fd00:10:96::a/128"] {
+            assert_eq!(there.matches(address).count(), 1, "{there}");
+        }
+        assert!(output("ip", &["-o", "link", "show", LINK]).contains("UP"));
+    }
+
+    #[test]
+    fn a_link_that_is_there_gets_each_address_once() {
+        assert!(nix::unistd::geteuid().is_root(), "this test makes a network namespace and must be run by root");
+        let own = std::env::current_exe().expect("our own path");
+        let inner = "dns::bind::tests::within_a_namespace";
+        let said = output("unshare", &["-n", own.to_str().expect("UTF-8"), "--ignored", "--exact", inner]);
+        assert!(said.contains("1 passed"), "{said}");
+    }
+}
