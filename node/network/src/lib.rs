@@ -7,6 +7,7 @@
 pub mod cidr;
 pub mod cni;
 pub mod dns;
+pub mod docker;
 pub mod links;
 pub mod nft;
 pub mod proxy;
