@@ -3,18 +3,18 @@
 //! The story is `run`; each step is a module. Every step takes what an earlier run has left in the cache. It boots
 //! nothing.
 
-mod elf;
-mod folders;
+pub mod elf;
+pub mod folders;
 mod kernel;
 mod manifest;
 mod own;
 mod pack;
-mod packages;
+pub mod packages;
 mod root;
 mod sandbox;
-mod tree;
-mod unpack;
-mod userland;
+pub mod tree;
+pub mod unpack;
+pub mod userland;
 
 use crate::interrupt::Interrupt;
 use crate::output::Output;

@@ -35,8 +35,7 @@ impl Interrupt {
         Ok(Interrupt { seen })
     }
 
-    /// One that never comes, for tests.
-    #[cfg(test)]
+    /// One that never comes: for work that may simply be killed.
     pub fn never() -> Interrupt {
         Interrupt { seen: watch::channel(false).1 }
     }

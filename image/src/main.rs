@@ -3,18 +3,11 @@
 //! This file parses the command line, runs one line of the table in `commands` and turns its outcome into an exit
 //! code. It knows no command by name.
 
-mod build;
-mod commands;
-mod exit;
-mod interrupt;
-mod output;
-mod steps;
-
 use clap::{Arg, ArgMatches, Command};
-use commands::{COMMANDS, Context};
-use exit::{Code, Failure};
-use interrupt::Interrupt;
-use output::{Format, Output};
+use image::commands::{COMMANDS, Context};
+use image::exit::{Code, Failure};
+use image::interrupt::Interrupt;
+use image::output::{self, Format, Output};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -55,7 +55,10 @@ fn above(path: &Path) -> Option<PathBuf> {
 }
 
 /// The build cache below the user's cache folder.
-fn cache() -> Result<PathBuf> {
+///
+/// # Errors
+/// `HostLacks` without a home.
+pub fn cache() -> Result<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = variable("XDG_CACHE_HOME").filter(|path| path.is_absolute());
     let base = base.or_else(|| Some(variable("HOME")?.join(".cache"))).ok_or_else(|| {

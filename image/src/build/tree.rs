@@ -89,6 +89,11 @@ impl Tree {
         self.nodes.contains_key(&place(path))
     }
 
+    /// All entries, every folder before what is inside it.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.nodes.iter().map(|(path, node)| (path.as_str(), node))
+    }
+
     /// All files with their content.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.nodes.iter().filter_map(|(path, node)| match node {
