@@ -1,0 +1,216 @@
+//! One machine under test: booted by the `skerry` command as a user would, in folders of its own, and deleted with this
+//! value. Every flag of `skerry` that the tests use is in this file.
+
+use super::program::{Outcome, eventually, run};
+use super::{Stream, Terminal};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+use tests::images::{Workshop, catalog};
+
+/// A boot, with its disk made; emulated, with another build on the same processors.
+const BOOT: &str = "10m";
+/// The same for this side: it gives up later than the command does.
+const BOOT_LIMIT: Duration = Duration::from_secs(660);
+/// A command that only asks or tells.
+const COMMAND: Duration = Duration::from_secs(120);
+/// Taking an image in: 24 MB through the API and onto the disk.
+const LOAD: Duration = Duration::from_secs(300);
+/// Until a killed emulator is known to be gone.
+const GONE: Duration = Duration::from_secs(20);
+
+/// How to make what is missing.
+const BUILD: &str = "build the machine first:\n  \
+    cargo build --release -p image -p init -p node\n  \
+    cargo rustc --release -p network --bin skerry-cni -- -C target-feature=+crt-static\n  \
+    cargo rustc --release -p sys --bin pause -- -C target-feature=+crt-static\n  \
+    target/release/skerry build";
+
+/// A machine that runs, unless a test has taken its power.
+pub struct Machine {
+    name: String,
+    target: PathBuf,
+    folder: PathBuf,
+    loaded: OnceLock<()>,
+}
+
+impl Machine {
+    /// Boots a new machine and waits until it is ready. What an interrupted run has left under this name goes first.
+    pub fn boot(name: &str) -> Machine {
+        let target = target();
+        for needed in ["release/skerry", "image/bzImage", "image/root.erofs", "image/tools/kubectl"] {
+            let path = target.join(needed);
+            assert!(path.exists(), "{} is missing; {BUILD}", path.display());
+        }
+        let emulator = Command::new("qemu-system-x86_64").arg("--version").output();
+        assert!(emulator.is_ok(), "qemu-system-x86_64 is missing: apt-get install qemu-system-x86");
+        let folder = target.join("machine-tests");
+        std::fs::create_dir_all(&folder).expect("a folder in target/");
+        let machine = Machine { name: name.to_owned(), target, folder, loaded: OnceLock::new() };
+        if machine.cluster().exists() {
+            machine.must(&["delete"], COMMAND);
+        }
+        machine.start();
+        machine
+    }
+
+    /// Starts it, again or for the first time; the command's report.
+    pub fn start(&self) -> Value {
+        let text = self.must(&["start", "--timeout", BOOT], BOOT_LIMIT);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("skerry start printed no JSON ({error}): {text}"))
+    }
+
+    /// Presses the power button and waits until it is off. Says how the machine ended.
+    pub fn stop(&self) -> String {
+        self.must(&["stop", "--timeout", "3m"], BOOT_LIMIT);
+        let ended = self.skerry(&["status"], COMMAND);
+        assert_eq!(ended.code, Some(4), "a machine that was stopped still has a status: {}", ended.out);
+        serde_json::from_str::<Value>(&ended.out).expect("JSON")["message"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Kills the emulator, which is what a power cut is to the machine.
+    pub fn cut_power(&self) {
+        let pid = self.status()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("the emulator's pid");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("the emulator runs");
+        eventually("the machine is off", GONE, || {
+            let code = self.skerry(&["status"], COMMAND).code;
+            if code == Some(4) { Ok(()) } else { Err(format!("status ends with {code:?}")) }
+        });
+    }
+
+    /// What `skerry status -o json` says.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.must(&["status"], COMMAND)).expect("JSON")
+    }
+
+    /// The machine's console so far.
+    pub fn console(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.cluster().join("serial.log")).expect("a serial log")).into_owned()
+    }
+
+    /// Loads all images of the catalogue, once.
+    pub fn load_images(&self) {
+        self.loaded.get_or_init(|| {
+            let workshop = Workshop::open().unwrap_or_else(|error| panic!("the images' packages: {error:#}"));
+            for image in catalog::IMAGES {
+                let made = workshop.make(image, &self.target.join("shop-images"));
+                let archive = made.unwrap_or_else(|error| panic!("the image {}: {error:#}", image.name));
+                self.must(&["image", "load", archive.to_str().expect("a path of letters")], LOAD);
+            }
+        });
+    }
+
+    /// Where a Service's port is on this host, once the command has seen the Service.
+    pub fn door(&self, service: &str, port: u16) -> SocketAddr {
+        eventually("a forwarded port", COMMAND, || {
+            let status = self.status();
+            let forwards = status["forwards"].as_array().cloned().unwrap_or_default();
+            let found = forwards.iter().find(|f| f["service"] == service && f["port"] == port);
+            let host = found.and_then(|forward| u16::try_from(forward["host"].as_u64()?).ok());
+            host.map(|host| (Ipv4Addr::LOCALHOST, host).into()).ok_or_else(|| status["forwards"].to_string())
+        })
+    }
+
+    /// Runs kubectl; what it prints. Anything but success fails the test.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.kubectl_within(COMMAND, arguments)
+    }
+
+    /// The same with another limit than that of a short command.
+    pub fn kubectl_within(&self, limit: Duration, arguments: &[&str]) -> String {
+        let outcome = run(&mut self.kubectl_command(arguments), &[], limit);
+        assert!(
+            outcome.is_good(),
+            "kubectl {arguments:?} ended with {:?}: {}{}",
+            outcome.code,
+            outcome.out,
+            outcome.err
+        );
+        outcome.out
+    }
+
+    /// Runs kubectl, which may fail.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Outcome {
+        run(&mut self.kubectl_command(arguments), &[], COMMAND)
+    }
+
+    /// Starts kubectl with its lines to be read while it runs.
+    pub fn kubectl_stream(&self, arguments: &[&str]) -> Stream {
+        Stream::start(&mut self.kubectl_command(arguments))
+    }
+
+    /// Starts kubectl in a terminal.
+    pub fn kubectl_terminal(&self, arguments: &[&str]) -> Terminal {
+        Terminal::start(&mut self.kubectl_command(arguments))
+    }
+
+    /// A value of an object by its JSONPath, such as `{.status.phase}`.
+    pub fn value(&self, namespace: &str, object: &str, path: &str) -> String {
+        self.kubectl(&["get", "-n", namespace, object, "-o", &format!("jsonpath={path}")])
+    }
+
+    /// Keeps what helps to understand a failure, since the machine goes.
+    pub fn keep_logs(&self) {
+        let kept = self.folder.join(format!("{}-serial.log", self.name));
+        match std::fs::copy(self.cluster().join("serial.log"), &kept) {
+            Ok(_) => println!("the machine's console is kept in {}", kept.display()),
+            Err(error) => println!("the machine's console is lost: {error}"),
+        }
+        let pods = self.try_kubectl(&["get", "pods", "-A", "-o", "wide"]);
+        let events = self.try_kubectl(&["get", "events", "-A", "--sort-by=.lastTimestamp"]);
+        println!("pods:\n{}{}\nevents:\n{}{}", pods.out, pods.err, events.out, events.err);
+    }
+
+    fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.target.join("image/tools/kubectl"));
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder);
+        command
+    }
+
+    /// Runs `skerry` on this machine; anything but success fails the test.
+    fn must(&self, arguments: &[&str], limit: Duration) -> String {
+        let outcome = self.skerry(arguments, limit);
+        let last: Vec<&str> = outcome.err.lines().rev().take(40).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        let (code, said) = (outcome.code, last.join("\n"));
+        assert_eq!(code, Some(0), "skerry {arguments:?} failed: {}\n{said}", outcome.out);
+        outcome.out
+    }
+
+    fn skerry(&self, arguments: &[&str], limit: Duration) -> Outcome {
+        let mut command = Command::new(self.target.join("release/skerry"));
+        command.args(arguments).args(["-o", "json"]);
+        command.env("SKERRY_NAME", &self.name).env("SKERRY_IMAGE", self.target.join("image"));
+        command.env("XDG_DATA_HOME", self.folder.join("data")).env("XDG_CACHE_HOME", self.folder.join("cache"));
+        command.env("KUBECONFIG", self.kubeconfig());
+        run(&mut command, &[], limit)
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.join(format!("{}.kubeconfig", self.name))
+    }
+
+    fn cluster(&self) -> PathBuf {
+        self.folder.join("data/skerry/clusters").join(&self.name)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let outcome = self.skerry(&["delete"], COMMAND);
+        if !outcome.is_good() {
+            println!("machine {} could not be deleted: {}{}", self.name, outcome.out, outcome.err);
+        }
+    }
+}
+
+/// The folder of what was built.
+fn target() -> PathBuf {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout").to_owned();
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout.join("target"), PathBuf::from)
+}

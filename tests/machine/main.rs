@@ -1,0 +1,41 @@
+//! The booted machine, seen from outside: `skerry`, `kubectl` and HTTP, as its users have it.
+//!
+//! A scenario boots one machine and walks through its steps in order, since a boot costs more than a step. Run it by
+//! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
+//! What must be built before, `harness/machine.rs` says when it is missing.
+
+mod faults;
+mod harness;
+mod lifecycle;
+mod listeners;
+mod power;
+mod rolling;
+mod runner;
+mod serve;
+mod shop;
+mod smoke;
+mod streams;
+
+use runner::Scenario;
+
+/// Every scenario. In `shop`, what takes the shop away comes last.
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "smoke", parts: &[smoke::STEPS] },
+    Scenario {
+        name: "shop",
+        parts: &[
+            listeners::STEPS,
+            serve::STEPS,
+            streams::STEPS,
+            lifecycle::STEPS,
+            rolling::STEPS,
+            faults::STEPS,
+            power::STEPS,
+            lifecycle::CLOSING,
+        ],
+    },
+];
+
+fn main() -> std::process::ExitCode {
+    runner::run(SCENARIOS, &std::env::args().skip(1).collect::<Vec<_>>())
+}

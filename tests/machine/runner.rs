@@ -1,0 +1,90 @@
+//! Runs scenarios: boots a machine for each, walks through its steps, reports as `cargo test` does. A step that fails
+//! does not keep the later ones from being tried; it knows no step.
+
+use crate::harness::Machine;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// One observable behaviour.
+pub struct Step {
+    /// A fact, in words.
+    pub name: &'static str,
+    /// Panics when it is none.
+    pub run: fn(&Machine),
+}
+
+/// Steps that share one machine.
+pub struct Scenario {
+    /// Also the machine's name.
+    pub name: &'static str,
+    /// Steps by theme, in order.
+    pub parts: &'static [&'static [Step]],
+}
+
+/// Steps by the names of their functions.
+macro_rules! steps {
+    ($($step:ident),* $(,)?) => { &[$($crate::runner::Step { name: stringify!($step), run: $step }),*] };
+}
+pub(crate) use steps;
+
+/// Runs what the arguments choose: words that are part of `scenario::step`; flags of `cargo test` are passed over.
+pub fn run(scenarios: &[Scenario], arguments: &[String]) -> ExitCode {
+    let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let only_list = arguments.iter().any(|word| word == "--list");
+    let wanted = |full: &str| words.is_empty() || words.iter().any(|word| full.contains(word.as_str()));
+    let (mut passed, mut failed, mut left_out) = (0, Vec::new(), 0);
+    let began = Instant::now();
+    for scenario in scenarios {
+        let mut steps = Vec::new();
+        for step in scenario.parts.iter().copied().flatten() {
+            let full = format!("{}::{}", scenario.name, step.name);
+            if wanted(&full) { steps.push((full, step)) } else { left_out += 1 }
+        }
+        if only_list {
+            steps.iter().for_each(|(full, _)| println!("{full}: test"));
+            continue;
+        }
+        if !steps.is_empty() {
+            let before = failed.len();
+            walk(scenario.name, &steps, &mut failed);
+            passed += steps.len() - (failed.len() - before);
+        }
+    }
+    if only_list {
+        return ExitCode::SUCCESS;
+    }
+    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
+    failed.iter().for_each(|full| println!("failed: {full}"));
+    let (bad, took) = (failed.len(), began.elapsed().as_secs_f64());
+    println!(
+        "\ntest result: {verdict}. {passed} passed; {bad} failed; 0 ignored; 0 measured; {left_out} filtered out; \
+         finished in {took:.2}s"
+    );
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One machine's life.
+fn walk(scenario: &str, steps: &[(String, &Step)], failed: &mut Vec<String>) {
+    let began = Instant::now();
+    // A panic has printed its words already; what is left is to count it.
+    let Ok(machine) = catch_unwind(|| Machine::boot(scenario)) else {
+        println!("machine {scenario} did not boot");
+        failed.extend(steps.iter().map(|(full, _)| full.clone()));
+        return;
+    };
+    println!("machine {scenario} is up after {:.1}s", began.elapsed().as_secs_f64());
+    let before = failed.len();
+    for (full, step) in steps {
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| (step.run)(&machine)));
+        let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+        println!("test {full} ... {word} ({:.1}s)", began.elapsed().as_secs_f64());
+        if outcome.is_err() {
+            failed.push(full.clone());
+        }
+    }
+    if failed.len() > before {
+        machine.keep_logs();
+    }
+}
