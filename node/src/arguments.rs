@@ -44,6 +44,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub kubeconfig_out: Option<PathBuf>,
 
+    /// File with a one-time code that wins an administrator's certificate in the first ten minutes
+    #[arg(long, value_name = "FILE")]
+    pub login_code: Option<PathBuf>,
+
     /// What to log, such as info or apiserver=debug,info [default: info]
     #[arg(long, value_name = "FILTER", env = "SKERRY_LOG")]
     pub log: Option<String>,

@@ -2,6 +2,7 @@
 //! each other, and stopped in the reverse one.
 
 use crate::components;
+use crate::machine::{self, Means};
 use crate::pid1::Pid1;
 use crate::settings::Settings;
 use crate::store_key;
@@ -11,6 +12,7 @@ use apiserver::serve::Security;
 use apiserver::server::{Config, Server};
 use apiserver::version::Version;
 use apiserver::{bootstrap, builtin, serve};
+use pki::login::Code;
 use pki::{AuthorityName, Pki, Role};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -55,7 +57,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
         bail!("this build has no kubelet yet: start it with --no-kubelet");
     }
     let service = settings.first_service_address()?;
-    let pki = Pki::load_or_create(&settings.data.join("pki"), &request(settings, service))?;
+    let pki = Arc::new(Pki::load_or_create(&settings.data.join("pki"), &request(settings, service))?);
     let listener = listen(settings).await?;
     let store_file = settings.data.join("store.redb");
     let backend = store::Embedded::new(&store_file).with_context(|| format!("opening {}", store_file.display()))?;
@@ -72,6 +74,10 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let keys = store_key::keys(settings)?;
     let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys).await;
     let server = opened.map_err(|e| anyhow!(e))?;
+    let means = Means { pki: pki.clone(), login: login(settings)? };
+    if server.machine.set(machine::routes(&means)).is_err() {
+        bail!("the machine's paths were set twice");
+    }
     bootstrap::run(&server).await.context("creating the objects that every cluster has")?;
     let listener = tokio::spawn(serve::serve(server.clone(), listener, security(&pki)?));
     tracing::info!(address = %settings.bind, port = settings.port, "the API is served");
@@ -81,6 +87,22 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     }
     let tasks = vec![components::controllers(&server), components::scheduler(&server), listener];
     Ok(ControlPlane { server, tasks })
+}
+
+/// The one-time code, and the note of its use: gone with the boot in a machine, beside the store elsewhere.
+fn login(settings: &Settings) -> Result<Option<machine::login::Settings>> {
+    let code = match &settings.login_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            Some(Code::parse(text.trim()).with_context(|| format!("--login-code {}", file.display()))?)
+        }
+        None => settings.login_code.clone(),
+    };
+    let (opened, spent) = match settings.machine {
+        true => (Duration::ZERO, "/run/skerry/login.spent".into()),
+        false => (sys::clock::since_start(), settings.data.join("login.spent")),
+    };
+    Ok(code.map(|code| machine::login::Settings { code, opened, spent }))
 }
 
 fn request(settings: &Settings, service: Ipv4Addr) -> pki::Request {

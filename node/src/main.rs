@@ -4,6 +4,7 @@
 mod arguments;
 mod components;
 mod control_plane;
+mod machine;
 mod pid1;
 mod settings;
 mod store_key;

@@ -50,6 +50,8 @@ pub struct Settings {
     pub kubeconfig_out: Option<PathBuf>,
     /// The one-time code for the first login, if the host chose one.
     pub login_code: Option<Code>,
+    /// A file with that code, which goes before it.
+    pub login_file: Option<PathBuf>,
     /// Keys for values on disk; the first one seals.
     pub store_keys: Vec<EnvelopeKey>,
     /// What to log.
@@ -83,6 +85,7 @@ impl Settings {
             machine,
             kubeconfig_out: arguments.kubeconfig_out,
             login_code: given.text("login.code").map(Code::parse).transpose().context("login.code")?,
+            login_file: arguments.login_code,
             store_keys: given.text("store.key").map(parse_store_key).transpose()?.into_iter().collect(),
             log: arguments.log.or_else(|| given.text("node.log").map(str::to_owned)).unwrap_or_else(|| "info".into()),
         };

@@ -145,6 +145,26 @@ impl SigningRequest {
         };
         Ok(pem::certificate(&authority.sign(template)?))
     }
+
+    /// Signs the request's key for a user of the signer's choice, whatever subject the request has, and returns the
+    /// certificate as PEM. It lives [`LIFE_MAX`].
+    ///
+    /// # Errors
+    /// When the authority is past its end.
+    pub fn sign_as(
+        &self,
+        authority: &Authority,
+        common_name: &str,
+        organizations: &[&str],
+        now: SystemTime,
+    ) -> Result<String> {
+        let named = Self {
+            sans: Vec::new(),
+            subject_der: crate::template::subject(common_name, organizations),
+            ..self.clone()
+        };
+        named.sign(authority, &["digital signature", "key encipherment", "client auth"], None, now)
+    }
 }
 
 /// First and last instant of a certificate for which `seconds` were asked for at `now`.
