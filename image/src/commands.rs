@@ -1,11 +1,21 @@
 //! The table of commands: one file and one line each.
 
 mod build;
+mod delete;
+mod kubeconfig;
+mod list;
+mod login;
+mod logs;
+mod start;
+mod status;
+mod stop;
+mod supervise;
 mod version;
 
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use clap::ArgMatches;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// What every command is handed.
@@ -33,4 +43,56 @@ pub struct Command {
 }
 
 /// Every command, in the order of the help.
-pub const COMMANDS: &[Command] = &[build::COMMAND, version::COMMAND];
+pub const COMMANDS: &[Command] = &[
+    start::COMMAND,
+    stop::COMMAND,
+    delete::COMMAND,
+    status::COMMAND,
+    list::COMMAND,
+    kubeconfig::COMMAND,
+    login::COMMAND,
+    logs::COMMAND,
+    build::COMMAND,
+    version::COMMAND,
+    supervise::COMMAND,
+];
+
+/// The argument by which commands that work on one cluster name it.
+#[derive(clap::Args)]
+struct Named {
+    /// Name of the cluster
+    #[arg(long, env = "SKERRY_NAME", default_value = "skerry")]
+    name: String,
+}
+
+/// A time written as `90s`, `5m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time as 90s, 5m or 1h".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match &text[digits.len()..] {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    // A day is longer than anybody waits, and keeps deadlines within what clocks can count.
+    const SECONDS_MAX: u64 = 24 * 3600;
+    let seconds = number.checked_mul(unit).filter(|seconds| (1..=SECONDS_MAX).contains(seconds)).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "0s", "m", "-1s", "1.5m", "5x", "99999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -29,6 +29,19 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    const ALL: [Code; 9] = [
+        Code::Unexpected,
+        Code::Usage,
+        Code::HostLacks,
+        Code::NoCluster,
+        Code::BootFailed,
+        Code::TimedOut,
+        Code::Refused,
+        Code::Taken,
+        Code::Interrupted,
+    ];
+
     /// One word for programs that read `-o json`.
     pub fn reason(self) -> &'static str {
         match self {
@@ -82,6 +95,14 @@ impl Failure {
         self
     }
 
+    /// A failure that another process of ours printed as JSON.
+    pub fn from_json(value: &serde_json::Value) -> Option<Failure> {
+        let number = value["code"].as_u64()?;
+        let code = Code::ALL.into_iter().find(|code| u64::from(*code as u8) == number)?;
+        let text = |field: &str| value[field].as_str().map(str::to_owned);
+        Some(Failure { advice: text("advice"), ..Failure::new(code, text("message")?) })
+    }
+
     /// The failure inside an error, with the context that was put around it; any other error is unexpected.
     pub fn of(error: anyhow::Error) -> Failure {
         let message = format!("{error:#}");
@@ -123,5 +144,7 @@ mod tests {
     fn json_carries_the_number_and_the_word() {
         let text = serde_json::to_string(&Failure::new(Code::HostLacks, "no bc").advice("apt install bc")).unwrap();
         assert_eq!(text, r#"{"code":3,"reason":"HostLacks","message":"no bc","advice":"apt install bc"}"#);
+        let read = Failure::from_json(&serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!((read.code, read.advice.as_deref()), (Code::HostLacks, Some("apt install bc")));
     }
 }

@@ -35,7 +35,7 @@ impl Interrupt {
         Ok(Interrupt { seen })
     }
 
-    /// One that never comes: for work that may simply be killed.
+    /// One that never comes: for tests, for work that may simply be killed, and for work that undoes an interrupted one.
     pub fn never() -> Interrupt {
         Interrupt { seen: watch::channel(false).1 }
     }
@@ -43,6 +43,15 @@ impl Interrupt {
     /// Whether it has come.
     pub fn is_set(&self) -> bool {
         *self.seen.borrow()
+    }
+
+    /// Returns once it has come.
+    pub async fn wait(&self) {
+        let mut seen = self.seen.clone();
+        if seen.wait_for(|seen| *seen).await.is_err() {
+            // Nobody listens for signals, as in tests: then it never comes.
+            std::future::pending().await
+        }
     }
 
     /// The failure to return once it has come.

@@ -2,8 +2,10 @@
 //! from here, so that their images are made from the same verified files as the product.
 
 pub mod build;
+pub mod cluster;
 pub mod commands;
 pub mod exit;
 pub mod interrupt;
 pub mod output;
 pub mod steps;
+pub mod supervisor;

@@ -1,0 +1,220 @@
+//! The emulator's command line. Pure: settings in, arguments out. File names are relative to the cluster's folder,
+//! which is the emulator's working folder, so that no path can be too long for a socket.
+
+use std::path::Path;
+
+/// The program.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+/// The Debian package that brings it.
+pub const PACKAGE: &str = "qemu-system-x86";
+/// The oldest version whose options these are: `-action panic=exit-failure` came with 7.1.
+pub const VERSION_MIN: (u32, u32) = (7, 1);
+
+/// The monitor's socket.
+pub const MONITOR: &str = "qmp.sock";
+/// The serial line's socket: whoever listens learns at once that something was said.
+pub const SERIAL: &str = "serial.sock";
+/// Everything that was said on the serial line.
+pub const SERIAL_LOG: &str = "serial.log";
+/// The state disk.
+pub const DISK: &str = "state.raw";
+/// What the emulator itself complains about.
+pub const LOG: &str = "qemu.log";
+/// The one-time code of this boot.
+pub const CODE: &str = "login.code";
+/// The key of what is stored.
+pub const STORE_KEY: &str = "store.key";
+/// The name of the user network, for the monitor.
+pub const NETWORK: &str = "net0";
+
+/// How the machine's instructions are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// By the processor.
+    Kvm,
+    /// By translation.
+    Tcg,
+}
+
+impl Accelerator {
+    /// The word that the emulator knows it by.
+    pub fn word(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "tcg",
+        }
+    }
+
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+}
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct Machine<'a> {
+    /// Its name, for `ps`.
+    pub name: &'a str,
+    /// The kernel.
+    pub kernel: &'a Path,
+    /// The root file system.
+    pub root: &'a Path,
+    /// Memory, MiB.
+    pub memory_mb: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// The port of the API on 127.0.0.1.
+    pub port: u16,
+    /// How.
+    pub accelerator: Accelerator,
+    /// Words added to the kernel's command line.
+    pub append: &'a str,
+}
+
+/// The kernel's command line: the root on the first disk, no word on the console but errors until init speaks.
+const KERNEL_WORDS: &str = "console=ttyS0 root=/dev/vda ro rootfstype=erofs init=/usr/bin/init panic=-1 quiet";
+
+/// A path inside an option: a comma would end it.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// What a machine of any purpose is started with: no devices but those named, a panic that ends it with failure.
+fn common(
+    accelerator: Accelerator,
+    memory_mb: u32,
+    cpus: u32,
+    kernel: &Path,
+    root: &Path,
+    append: &str,
+) -> Vec<String> {
+    let mut arguments: Vec<String> = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"]
+        .into_iter()
+        .chain(accelerator.arguments())
+        .map(str::to_owned)
+        .collect();
+    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+    add("-m", memory_mb.to_string());
+    add("-smp", cpus.to_string());
+    add("-kernel", kernel.display().to_string());
+    let space = if append.is_empty() { "" } else { " " };
+    add("-append", format!("{KERNEL_WORDS}{space}{append}"));
+    add("-drive", format!("if=none,id=root,format=raw,readonly=on,file={}", escaped(root)));
+    add("-device", "virtio-blk-pci,drive=root".to_owned());
+    add("-device", "virtio-rng-pci".to_owned());
+    add("-device", "pvpanic-pci".to_owned());
+    add("-action", "panic=exit-failure".to_owned());
+    arguments
+}
+
+impl Machine<'_> {
+    /// The arguments of a cluster's machine. It starts stopped: the monitor lets it go once somebody listens.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = common(self.accelerator, self.memory_mb, self.cpus, self.kernel, self.root, self.append);
+        let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+        add("-name", format!("skerry-{}", self.name));
+        add("-drive", format!("if=none,id=state,format=raw,discard=unmap,detect-zeroes=unmap,file={DISK}"));
+        add("-device", "virtio-blk-pci,drive=state,serial=skerry-state".to_owned());
+        add("-netdev", format!("user,id={NETWORK},hostfwd=tcp:127.0.0.1:{}-:6443", self.port));
+        add("-device", format!("virtio-net-pci,netdev={NETWORK}"));
+        add("-device", "virtio-balloon-pci,free-page-reporting=on".to_owned());
+        add("-fw_cfg", format!("name=opt/skerry/skerry.login.code,file={CODE}"));
+        add("-fw_cfg", format!("name=opt/skerry/skerry.store.key,file={STORE_KEY}"));
+        let log = format!("logfile={SERIAL_LOG},logappend=on");
+        add("-chardev", format!("socket,id=serial,path={SERIAL},server=on,wait=off,{log}"));
+        add("-serial", "chardev:serial".to_owned());
+        add("-chardev", format!("socket,id=monitor,path={MONITOR},server=on,wait=off"));
+        add("-mon", "chardev=monitor,mode=control".to_owned());
+        arguments.push("-S".to_owned());
+        arguments
+    }
+}
+
+/// The arguments of a machine that only shows that it gets as far as init, on standard output.
+pub fn probe(accelerator: Accelerator, kernel: &Path, root: &Path) -> Vec<String> {
+    let mut arguments = common(accelerator, PROBE_MEMORY_MB, 1, kernel, root, "");
+    arguments.extend(["-serial", "stdio", "-monitor", "none", "-no-reboot"].map(str::to_owned));
+    arguments
+}
+
+/// Enough for kernel and init.
+const PROBE_MEMORY_MB: u32 = 256;
+
+/// The version in `QEMU emulator version 7.2.22 (…)`.
+pub fn version(text: &str) -> Option<(u32, u32)> {
+    let number = text.split("version ").nth(1)?.split_whitespace().next()?;
+    let mut parts = number.split('.').map(str::parse::<u32>);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine<'static> {
+        Machine {
+            name: "ci",
+            kernel: Path::new("/i,1/bzImage"),
+            root: Path::new("/i,1/root.erofs"),
+            memory_mb: 1024,
+            cpus: 2,
+            port: 6444,
+            accelerator: Accelerator::Tcg,
+            append: "skerry.boot.on_failure=poweroff",
+        }
+    }
+
+    /// The values that an option is given.
+    fn values<'a>(arguments: &'a [String], option: &str) -> Vec<&'a str> {
+        arguments.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].as_str()).collect()
+    }
+
+    #[test]
+    fn the_machine_has_what_was_asked_for() {
+        let arguments = machine().arguments();
+        assert_eq!(values(&arguments, "-m"), ["1024"]);
+        assert_eq!(values(&arguments, "-smp"), ["2"]);
+        assert_eq!(values(&arguments, "-netdev"), ["user,id=net0,hostfwd=tcp:127.0.0.1:6444-:6443"]);
+        assert_eq!(values(&arguments, "-accel"), ["tcg,thread=multi"]);
+        assert!(values(&arguments, "-append")[0].ends_with(" quiet skerry.boot.on_failure=poweroff"));
+        assert!(values(&arguments, "-device").contains(&"virtio-blk-pci,drive=state,serial=skerry-state"));
+        let kvm = Machine { accelerator: Accelerator::Kvm, append: "", ..machine() };
+        assert_eq!(values(&kvm.arguments(), "-cpu"), ["host"]);
+        assert!(values(&kvm.arguments(), "-append")[0].ends_with(" quiet"));
+    }
+
+    #[test]
+    fn the_root_is_the_first_disk() {
+        let arguments = machine().arguments();
+        let disks: Vec<&str> =
+            values(&arguments, "-device").into_iter().filter(|d| d.starts_with("virtio-blk")).collect();
+        assert_eq!(disks[0], "virtio-blk-pci,drive=root");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_does_not_end_an_option() {
+        let arguments = machine().arguments();
+        assert_eq!(values(&arguments, "-kernel"), ["/i,1/bzImage"]);
+        assert!(values(&arguments, "-drive")[0].ends_with("file=/i,,1/root.erofs"));
+    }
+
+    #[test]
+    fn secrets_are_named_and_not_shown() {
+        let arguments = machine().arguments();
+        for value in values(&arguments, "-fw_cfg") {
+            assert!(value.contains(",file="), "{value}");
+        }
+        assert_eq!(values(&arguments, "-fw_cfg").len(), 2);
+    }
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"), Some((7, 2)));
+        assert_eq!(version("QEMU emulator version 10.0.0"), Some((10, 0)));
+        assert_eq!(version("nonsense"), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! What a cluster was made with, kept in its folder; and how a command line changes it. Pure but for reading and
+//! writing the one file.
+
+use super::Cluster;
+use crate::exit::{Code, Failure};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The file's name; its presence is what makes a folder a cluster.
+pub const FILE: &str = "cluster.json";
+/// The shape of the file; a higher one was written by a newer program.
+const FORMAT: u32 = 1;
+
+/// Memory of a machine that nobody chose, MiB.
+pub const MEMORY_MB: u32 = 2048;
+/// Below this the machine does not come up, MiB.
+pub const MEMORY_MB_MIN: u32 = 384;
+/// Processors of a machine that nobody chose.
+pub const CPUS: u32 = 2;
+/// What the emulator's machine type takes.
+pub const CPUS_MAX: u32 = 255;
+/// The size of a state disk that nobody chose, bytes. The file is sparse.
+pub const DISK_BYTES: u64 = 20 << 30;
+/// Below this nothing but the system fits, bytes.
+pub const DISK_BYTES_MIN: u64 = 1 << 30;
+
+/// What a cluster was made with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    format: u32,
+    /// Memory, MiB.
+    pub memory_mb: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// Size of the state disk, bytes.
+    pub disk_bytes: u64,
+    /// Port of the API on 127.0.0.1.
+    pub port: u16,
+    /// Folder of the image.
+    pub image: PathBuf,
+    /// Words added to the kernel's command line.
+    #[serde(default)]
+    pub append: String,
+}
+
+/// What a command line asks for; nothing leaves things as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Memory, MiB.
+    pub memory_mb: Option<u32>,
+    /// Processors.
+    pub cpus: Option<u32>,
+    /// Size of the state disk, bytes.
+    pub disk_bytes: Option<u64>,
+    /// Words added to the kernel's command line.
+    pub append: Option<String>,
+}
+
+impl Settings {
+    /// The settings of a new cluster.
+    pub fn new(port: u16, image: PathBuf) -> Settings {
+        let append = String::new();
+        Settings { format: FORMAT, memory_mb: MEMORY_MB, cpus: CPUS, disk_bytes: DISK_BYTES, port, image, append }
+    }
+
+    /// These settings with what was asked for.
+    ///
+    /// # Errors
+    /// `Usage` for values out of bounds, `Refused` for a disk that would lose its end.
+    pub fn with(mut self, wish: &Wish, is_new: bool) -> Result<Settings> {
+        let smaller = wish.disk_bytes.filter(|bytes| !is_new && *bytes < self.disk_bytes);
+        if smaller.is_some() {
+            let is = self.disk_bytes >> 30;
+            let failure =
+                Failure::new(Code::Refused, format!("the state disk has {is} GiB and cannot be made smaller"));
+            bail!(failure.advice("leave --disk out, or skerry delete the cluster and start a new one"));
+        }
+        self.memory_mb = bounded("--memory", "MiB", wish.memory_mb.unwrap_or(self.memory_mb), MEMORY_MB_MIN, u32::MAX)?;
+        self.cpus = bounded("--cpus", "processors", wish.cpus.unwrap_or(self.cpus), 1, CPUS_MAX)?;
+        let least = u32::try_from(DISK_BYTES_MIN >> 20).expect("a small constant");
+        let disk_mb = wish.disk_bytes.unwrap_or(self.disk_bytes) >> 20;
+        let disk_mb = u32::try_from(disk_mb).unwrap_or(u32::MAX);
+        self.disk_bytes = u64::from(bounded("--disk", "MiB", disk_mb, least, u32::MAX - 1)?) << 20;
+        if let Some(append) = &wish.append {
+            self.append.clone_from(append);
+        }
+        Ok(self)
+    }
+
+    /// Reads those of a cluster.
+    ///
+    /// # Errors
+    /// `Refused` when the file is damaged or of a newer program.
+    pub fn read(cluster: &Cluster) -> Result<Settings> {
+        let path = cluster.path(FILE);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let advice = "skerry delete removes the cluster with its data";
+        let read: Settings = serde_json::from_str(&text).map_err(|error| {
+            Failure::new(Code::Refused, format!("{} is damaged: {error}", path.display())).advice(advice)
+        })?;
+        if read.format > FORMAT {
+            bail!(
+                Failure::new(Code::Refused, format!("{} was written by a newer skerry", path.display()))
+                    .advice(format!("use that one, or {advice}"))
+            );
+        }
+        Ok(read)
+    }
+
+    /// Writes them, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn write(&self, cluster: &Cluster) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("plain fields always are JSON");
+        pki::folder::replace(&cluster.path(FILE), text.as_bytes(), 0o600)
+    }
+}
+
+fn bounded(flag: &str, unit: &str, value: u32, min: u32, max: u32) -> Result<u32> {
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    let bounds = if max >= u32::MAX - 1 { format!("at least {min}") } else { format!("between {min} and {max}") };
+    bail!(Failure::new(Code::Usage, format!("{flag}: {value} {unit} will not do; it takes {bounds} {unit}")))
+}
+
+/// Bytes written as `512M`, `20G` or `20GiB`; powers of 1024. A bare number is of `bare` bytes.
+pub fn bytes(text: &str, bare: u64) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => bare,
+        "m" | "mb" | "mi" | "mib" => 1 << 20,
+        "g" | "gb" | "gi" | "gib" => 1 << 30,
+        "t" | "tb" | "ti" | "tib" => 1 << 40,
+        _ => return Err("write a size as 2048M or 20G".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write a size as 2048M or 20G".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "that is more than there is".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(6443, PathBuf::from("/image"))
+    }
+
+    #[test]
+    fn what_nobody_asks_for_stays() {
+        assert_eq!(settings().with(&Wish::default(), true).unwrap(), settings());
+        let wish = Wish { memory_mb: Some(512), cpus: Some(1), ..Wish::default() };
+        let made = settings().with(&wish, true).unwrap();
+        assert_eq!((made.memory_mb, made.cpus, made.disk_bytes), (512, 1, DISK_BYTES));
+    }
+
+    #[test]
+    fn a_disk_grows_and_never_shrinks() {
+        let grown = settings().with(&Wish { disk_bytes: Some(30 << 30), ..Wish::default() }, false).unwrap();
+        assert_eq!(grown.disk_bytes, 30 << 30);
+        let wish = Wish { disk_bytes: Some(10 << 30), ..Wish::default() };
+        assert_eq!(settings().with(&wish, true).unwrap().disk_bytes, 10 << 30);
+        assert_eq!(Failure::of(settings().with(&wish, false).unwrap_err()).code, Code::Refused);
+    }
+
+    #[test]
+    fn values_out_of_bounds_name_the_flag() {
+        for (wish, flag) in [
+            (Wish { memory_mb: Some(64), ..Wish::default() }, "--memory"),
+            (Wish { cpus: Some(0), ..Wish::default() }, "--cpus"),
+            (Wish { cpus: Some(999), ..Wish::default() }, "--cpus"),
+            (Wish { disk_bytes: Some(1), ..Wish::default() }, "--disk"),
+        ] {
+            let failure = Failure::of(settings().with(&wish, true).unwrap_err());
+            assert_eq!(failure.code, Code::Usage);
+            assert!(failure.message.starts_with(flag), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(bytes("20G", 1), Ok(20 << 30));
+        assert_eq!(bytes("512MiB", 1), Ok(512 << 20));
+        assert_eq!(bytes("2048", 1 << 20), Ok(2048 << 20));
+        for bad in ["", "G", "-1G", "1.5G", "20K", "99999999999999T"] {
+            assert!(bytes(bad, 1).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! `skerry start`: makes a cluster and boots it, or finds that it runs; ends when it can be used.
+
+mod undo;
+
+pub use undo::cut;
+
+use super::{Command, Context};
+use crate::cluster::accelerator::{self, Choice};
+use crate::cluster::ask::Supervisor;
+use crate::cluster::emulator::{Accelerator, CODE, DISK, STORE_KEY};
+use crate::cluster::images::Image;
+use crate::cluster::ports::{self, Protocol};
+use crate::cluster::settings::{self, Settings, Wish};
+use crate::cluster::wait::Wait;
+use crate::cluster::{Cluster, access, context as kubeconfig, life};
+use crate::exit::{Code, Failure};
+use crate::steps::Step;
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, FromArgMatches};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+use undo::Undo;
+
+/// The line of the table.
+pub const COMMAND: Command = Command {
+    name: "start",
+    about: "Start a cluster, making it first if need be, and wait until it can be used",
+    hidden: false,
+    arguments: |command| Arguments::augment_args(command),
+    run: |matches, context| {
+        let arguments = Arguments::from_arg_matches(matches)?;
+        context.runtime.block_on(run(&arguments, context))
+    },
+};
+
+/// Between two tries to log in when the connection breaks; the API has said that it is there.
+const LOGIN_AGAIN: Duration = Duration::from_millis(500);
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Until {
+    /// Node, DNS and default account.
+    Ready,
+    /// The API, and credentials for it.
+    Api,
+    /// Nothing but that the emulator runs.
+    None,
+}
+
+#[derive(Args)]
+struct Arguments {
+    /// Name of the cluster and of its kubeconfig context
+    #[arg(long, env = "SKERRY_NAME", default_value = "skerry")]
+    name: String,
+    /// Memory, such as 1024M or 4G [default: 2G]
+    #[arg(long, env = "SKERRY_MEMORY", value_name = "SIZE", value_parser = |text: &str| settings::bytes(text, 1 << 20))]
+    memory: Option<u64>,
+    /// Processors [default: 2]
+    #[arg(long, env = "SKERRY_CPUS", value_name = "COUNT")]
+    cpus: Option<u32>,
+    /// Size of the state disk, which takes only the space that it needs [default: 20G]
+    #[arg(long, env = "SKERRY_DISK", value_name = "SIZE", value_parser = |text: &str| settings::bytes(text, 1 << 30))]
+    disk: Option<u64>,
+    /// Port of the API on 127.0.0.1 [default: 6443, or the next free one]
+    #[arg(long, env = "SKERRY_PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Folder of the image [default: the one beside this program]
+    #[arg(long, env = "SKERRY_IMAGE", value_name = "FOLDER")]
+    image: Option<PathBuf>,
+    /// How the machine's instructions are carried out
+    #[arg(long, env = "SKERRY_ACCEL", value_enum, default_value_t = Choice::Auto)]
+    accel: Choice,
+    /// What to wait for
+    #[arg(long, env = "SKERRY_WAIT", value_enum, default_value_t = Until::Ready)]
+    wait: Until,
+    /// How long to wait, such as 90s or 5m
+    #[arg(long, env = "SKERRY_TIMEOUT", value_name = "TIME", default_value = "5m", value_parser = super::duration)]
+    timeout: Duration,
+    /// Words for the kernel's command line, such as skerry.boot.on_failure=poweroff
+    #[arg(long, env = "SKERRY_APPEND", value_name = "WORDS")]
+    append: Option<String>,
+}
+
+impl Arguments {
+    fn wish(&self) -> Wish {
+        Wish {
+            memory_mb: self.memory.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX)),
+            cpus: self.cpus,
+            disk_bytes: self.disk,
+            append: self.append.clone(),
+        }
+    }
+}
+
+async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
+    let began = std::time::Instant::now();
+    let deadline = Instant::now() + arguments.timeout;
+    let cluster = Cluster::named(&arguments.name)?;
+    let mut undo = Undo::new(&cluster);
+    let started = start(arguments, context, &cluster, &mut undo, deadline).await;
+    match started {
+        Ok(started) => finish(context, &cluster, &started, began.elapsed()),
+        Err(error) => {
+            undo.run(&context.output, context.interrupt.is_set()).await;
+            Err(error)
+        }
+    }
+}
+
+/// What came of it.
+struct Started {
+    settings: Settings,
+    kubeconfig: Option<PathBuf>,
+    wait: Until,
+    report: crate::cluster::ask::Report,
+}
+
+async fn start(
+    arguments: &Arguments,
+    context: &Context,
+    cluster: &Cluster,
+    undo: &mut Undo<'_>,
+    deadline: Instant,
+) -> Result<Started> {
+    let (output, interrupt) = (&context.output, &context.interrupt);
+    let image = arguments.image.as_deref();
+    if !cluster.exists() {
+        // What can be said before anything is made.
+        accelerator::Emulator::find()?;
+        Image::find(image)?;
+    }
+    undo.begin()?;
+    let running = if cluster.exists() { life::reach(cluster).await? } else { None };
+    let (settings, supervisor) = match running {
+        Some(supervisor) => {
+            let settings = Settings::read(cluster)?;
+            if settings.clone().with(&arguments.wish(), false)? != settings {
+                output.warn("the cluster runs already: other sizes count after skerry stop and skerry start");
+            }
+            (settings, go_on(supervisor, cluster).await?)
+        }
+        None => launch(arguments, context, cluster, undo).await?,
+    };
+    interrupt.check()?;
+    let mut wait = Wait::begin(cluster, supervisor, deadline, interrupt).await?;
+    let mut kubeconfig = None;
+    if arguments.wait != Until::None {
+        for (name, title, what) in [
+            ("init", "Kernel", "the kernel to start its first program"),
+            ("containerd", "Container runtime", "the container runtime"),
+            ("api", "API", "the API to answer"),
+        ] {
+            let step = Step::begin(output, title);
+            wait.milestone(name, what).await?;
+            step.done("");
+        }
+        let step = Step::begin(output, "Access");
+        log_in(cluster, &settings, deadline, context).await?;
+        kubeconfig = merge(context, cluster)?;
+        step.done(&kubeconfig.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    }
+    if arguments.wait == Until::Ready {
+        let step = Step::begin(output, "Ready");
+        wait.milestone("ready", "node, DNS and default account").await?;
+        step.done("node, DNS, default account");
+    }
+    Ok(Started { settings, kubeconfig, wait: arguments.wait, report: wait.report })
+}
+
+/// A machine that the host's full disk has stopped runs on; any other does not mind.
+async fn go_on(mut supervisor: Supervisor, cluster: &Cluster) -> Result<Supervisor> {
+    let report: crate::cluster::ask::Report = supervisor.ask(&json!({"do": "status"})).await?;
+    if report.paused.is_some() {
+        supervisor.ask::<Value>(&json!({"do": "go-on"})).await?;
+    }
+    life::running(cluster).await
+}
+
+/// Makes what is missing and starts the machine.
+async fn launch(
+    arguments: &Arguments,
+    context: &Context,
+    cluster: &Cluster,
+    undo: &mut Undo<'_>,
+) -> Result<(Settings, Supervisor)> {
+    let output = &context.output;
+    let step = Step::begin(output, "Host");
+    let emulator = accelerator::Emulator::find()?;
+    let known = if cluster.exists() { Some(Settings::read(cluster)?) } else { None };
+    let chosen = arguments.image.clone().or_else(|| known.as_ref().map(|known| known.image.clone()));
+    let image = Image::find(chosen.as_deref())?;
+    step.at("looking whether KVM works");
+    let accelerator = accelerator::choose(arguments.accel, &emulator, &image, &context.interrupt).await?;
+    step.done(&format!("QEMU {}, {}", emulator.version, accelerator.word()));
+
+    let step = Step::begin(output, "Machine");
+    let port = port(arguments, cluster, known.as_ref())?;
+    let is_new = known.is_none();
+    let mut settings =
+        known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(), is_new)?;
+    settings.port = port;
+    settings.image.clone_from(&image.folder);
+    state_disk(cluster, &settings)?;
+    secrets(cluster)?;
+    settings.write(cluster)?;
+    context.interrupt.check()?;
+    undo.launched();
+    life::supervise(cluster, Some(accelerator))?;
+    step.done(&describe(&settings, accelerator));
+    Ok((settings, life::running(cluster).await?))
+}
+
+fn describe(settings: &Settings, accelerator: Accelerator) -> String {
+    let kind = if accelerator == Accelerator::Tcg { ", emulated: slower than with KVM" } else { "" };
+    let (cpus, memory, disk) = (settings.cpus, settings.memory_mb, settings.disk_bytes >> 30);
+    format!("{cpus} CPUs, {memory} MiB memory, {disk} GiB disk{kind}")
+}
+
+/// The port of the API: what was asked for, else what it had, else the next that is free and nobody else's.
+fn port(arguments: &Arguments, cluster: &Cluster, known: Option<&Settings>) -> Result<u16> {
+    let others: Vec<u16> = Cluster::all()?
+        .iter()
+        .filter(|other| other.name != cluster.name)
+        // One whose settings are damaged keeps no port.
+        .filter_map(|other| Settings::read(other).ok())
+        .map(|settings| settings.port)
+        .collect();
+    let preferred = known.map_or(ports::API, |known| known.port);
+    ports::choose(arguments.port, preferred, &others, |port| ports::is_free(Protocol::Tcp, port))
+}
+
+/// Makes the state disk, or lets it grow. It is sparse: space is taken as it is written.
+fn state_disk(cluster: &Cluster, settings: &Settings) -> Result<()> {
+    let path = cluster.path(DISK);
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let grow = || -> std::io::Result<()> {
+        let file = file?;
+        if file.metadata()?.len() < settings.disk_bytes {
+            file.set_len(settings.disk_bytes)?;
+        }
+        Ok(())
+    };
+    grow().map_err(|error| {
+        let failure = Failure::new(Code::HostLacks, format!("making the state disk {}: {error}", path.display()));
+        anyhow!(failure.advice("free some space, choose a smaller --disk, or set XDG_DATA_HOME to another place"))
+    })
+}
+
+/// The key of what is stored, made once; and a one-time code, made for each boot.
+fn secrets(cluster: &Cluster) -> Result<()> {
+    let key = cluster.path(STORE_KEY);
+    if !key.exists() {
+        let bytes = pki::key::random::<32>()?;
+        let text = bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes everything");
+            text
+        });
+        pki::folder::replace(&key, text.as_bytes(), 0o600)?;
+    }
+    let code = pki::login::Code::generate()?;
+    pki::folder::replace(&cluster.path(CODE), code.to_text().as_bytes(), 0o600)
+}
+
+/// Wins the administrator's certificate of this boot, unless an earlier command did.
+async fn log_in(cluster: &Cluster, settings: &Settings, deadline: Instant, context: &Context) -> Result<()> {
+    let code = match std::fs::read_to_string(cluster.path(CODE)) {
+        Ok(text) => pki::login::Code::parse(&text).context("reading this boot's code")?,
+        // The code is removed when it has been used.
+        Err(_) if access::entry(cluster)?.is_some() => return Ok(()),
+        Err(_) => bail!(
+            Failure::new(Code::NoCluster, format!("nobody has logged in to cluster {:?}", cluster.name))
+                .advice("skerry stop and skerry start it: each boot has a new code")
+        ),
+    };
+    let server = format!("https://127.0.0.1:{}", settings.port);
+    loop {
+        let (to, name, with) = (server.clone(), cluster.name.clone(), code.clone());
+        let attempt = context.runtime.spawn_blocking(move || access::login(&to, &name, &with)).await?;
+        match attempt {
+            Ok(entry) => {
+                let text = pki::kubeconfig::write(&entry)?;
+                pki::folder::replace(&cluster.path(access::FILE), text.as_bytes(), 0o600)?;
+                std::fs::remove_file(cluster.path(CODE)).context("removing the code that was used")?;
+                break;
+            }
+            Err(error) if error.chain().any(|cause| cause.is::<Failure>()) || Instant::now() > deadline => {
+                return Err(error.context("logging in to the machine"));
+            }
+            Err(_) => tokio::select! {
+                () = tokio::time::sleep(LOGIN_AGAIN) => {}
+                () = context.interrupt.wait() => context.interrupt.check()?,
+            },
+        }
+    }
+    let mut supervisor = life::running(cluster).await?;
+    supervisor.ask::<Value>(&json!({"do": "credentials"})).await?;
+    Ok(())
+}
+
+/// Puts the context into the user's kubeconfig. A home that cannot be written does not spoil a cluster that runs.
+fn merge(context: &Context, cluster: &Cluster) -> Result<Option<PathBuf>> {
+    let entry = access::entry(cluster)?.context("the credentials were written")?;
+    match kubeconfig::merge(&entry) {
+        Ok(path) => Ok(Some(path)),
+        Err(error) => {
+            context.output.warn(&format!("no context in your kubeconfig: {error:#}"));
+            context.output.say(&format!("  export KUBECONFIG={}", cluster.path(access::FILE).display()));
+            Ok(None)
+        }
+    }
+}
+
+/// The last words: what to type next.
+fn finish(context: &Context, cluster: &Cluster, started: &Started, took: Duration) -> Result<()> {
+    let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
+    let server = format!("https://127.0.0.1:{}", started.settings.port);
+    let value = json!({
+        "cluster": cluster.name,
+        "server": server,
+        "context": started.kubeconfig.as_ref().map(|_| cluster.name.clone()),
+        "kubeconfig": started.kubeconfig.clone().unwrap_or_else(|| cluster.path(access::FILE)),
+        "accelerator": started.report.accelerator,
+        "seconds": seconds,
+        "milestones": started.report.milestones,
+    });
+    let name = &cluster.name;
+    context.output.say("");
+    context.output.say(&match (started.wait, &started.kubeconfig) {
+        (Until::None, _) => format!("Cluster {name:?} is booting.  See:  skerry status --name {name}"),
+        (_, Some(_)) => {
+            format!("Cluster {name:?} is up after {seconds} s.  Try:  kubectl --context {name} get pods -A")
+        }
+        (_, None) => format!("Cluster {name:?} is up after {seconds} s at {server}."),
+    });
+    Ok(context.output.data("", &value)?)
+}
