@@ -56,7 +56,7 @@ pub fn scheduler(server: &Arc<Server>) -> JoinHandle<()> {
 }
 
 /// Runs a component until the process stops, again and again when it dies.
-fn keep<F>(name: &'static str, stop: CancellationToken, start: impl Fn() -> F + Send + 'static) -> JoinHandle<()>
+pub fn keep<F>(name: &'static str, stop: CancellationToken, start: impl Fn() -> F + Send + 'static) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {

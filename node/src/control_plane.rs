@@ -3,6 +3,7 @@
 
 use crate::components;
 use crate::machine::{self, Means};
+use crate::parts::{self, Around};
 use crate::pid1::Pid1;
 use crate::settings::Settings;
 use crate::store_key;
@@ -53,9 +54,6 @@ impl ControlPlane {
 /// # Errors
 /// Says what could not be opened, read or listened on, and what to do.
 pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
-    if settings.kubelet {
-        bail!("this build has no kubelet yet: start it with --no-kubelet");
-    }
     let service = settings.first_service_address()?;
     let pki = Arc::new(Pki::load_or_create(&settings.data.join("pki"), &request(settings, service))?);
     let listener = listen(settings).await?;
@@ -85,7 +83,11 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     if let Some(path) = &settings.kubeconfig_out {
         write_kubeconfig(path, settings, &pki)?;
     }
-    let tasks = vec![components::controllers(&server), components::scheduler(&server), listener];
+    let mut tasks = vec![components::controllers(&server), components::scheduler(&server)];
+    if settings.kubelet {
+        tasks.extend(parts::start(&Around { settings, server: &server, pid1 }).await?);
+    }
+    tasks.push(listener);
     Ok(ControlPlane { server, tasks })
 }
 

@@ -5,6 +5,7 @@ mod arguments;
 mod components;
 mod control_plane;
 mod machine;
+mod parts;
 mod pid1;
 mod settings;
 mod store_key;

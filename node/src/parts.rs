@@ -1,0 +1,33 @@
+//! What makes a machine a node beside its control plane: pod network, service proxy, DNS, images, the kubelet and its
+//! API. One file each; they are clients of the API with users of their own.
+
+pub mod network;
+pub mod readiness;
+
+use crate::components;
+use crate::pid1::Pid1;
+use crate::settings::Settings;
+use anyhow::Result;
+use apiserver::server::Server;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// What every part is started with.
+pub struct Around<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The API server in this process.
+    pub server: &'a Arc<Server>,
+    /// The way to PID 1.
+    pub pid1: &'a Pid1,
+}
+
+/// Starts all parts; they end when the server stops.
+///
+/// # Errors
+/// When the machine's network cannot be set up.
+pub async fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
+    let (mut tasks, dns_answers) = network::start(around).await?;
+    tasks.push(readiness::start(around, components::connect(around.server, readiness::USER), dns_answers));
+    Ok(tasks)
+}

@@ -1,0 +1,55 @@
+//! Tells PID 1 when the node is Ready, and when the whole cluster is: node Ready, names answered, the default account
+//! there. Each is said once a start.
+
+use super::Around;
+use client::{Client, Informers, Selection};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The user that looks.
+pub const USER: &str = "system:serviceaccount:kube-system:skerry-readiness";
+
+/// Whether a Node says that it is Ready.
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+}
+
+/// Watches until both milestones were said.
+pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiver<bool>) -> JoinHandle<()> {
+    let (pid1, name) = (around.pid1.clone(), around.settings.name.clone());
+    let stop = around.server.stopping.child_token();
+    tokio::spawn(async move {
+        let waits = async {
+            let informers_stop = CancellationToken::new();
+            let _ends = informers_stop.clone().drop_guard();
+            let informers = Informers::new(client, informers_stop);
+            let own = Selection { fields: format!("metadata.name={name}"), ..Selection::default() };
+            let nodes = informers.selected::<Node>(own);
+            let account = Selection { fields: "metadata.name=default".to_owned(), ..Selection::default() };
+            let accounts = informers.selected::<ServiceAccount>(account);
+            let changed = Arc::new(Notify::new());
+            let (of_nodes, of_accounts) = (changed.clone(), changed.clone());
+            nodes.on_change(move |_| of_nodes.notify_one());
+            accounts.on_change(move |_| of_accounts.notify_one());
+            while !nodes.all().iter().any(|node| is_ready(node)) {
+                changed.notified().await;
+            }
+            pid1.milestone("node", json!({"name": name}));
+            // The sender lives as long as the process.
+            let _ = dns_answers.wait_for(|answers| *answers).await;
+            while accounts.in_namespace("default").is_empty() {
+                changed.notified().await;
+            }
+            pid1.milestone("ready", json!({}));
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = waits => {}
+        }
+    })
+}
