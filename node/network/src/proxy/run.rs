@@ -225,3 +225,6 @@ impl<T: Tables> Proxy<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
