@@ -3,3 +3,8 @@
 //! Pure core: `plan`, `status`, back-off and probe decisions.
 //!
 //! It must know neither apiserver nor store.
+
+pub mod env;
+pub mod objects;
+pub mod probe;
+pub mod volumes;

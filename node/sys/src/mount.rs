@@ -46,6 +46,20 @@ pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
         .map_err(|e| said(format_args!("bind {} at {}", source.display(), target.display()), e))
 }
 
+/// Shows what is at `source` at `target` too, without the mounts below it.
+pub fn bind_alone(source: &Path, target: &Path) -> io::Result<()> {
+    let none: Option<&str> = None;
+    nix::mount::mount(Some(source), target, none, MsFlags::MS_BIND, none)
+        .map_err(|e| said(format_args!("bind {} alone at {}", source.display(), target.display()), e))
+}
+
+/// Cuts every mount at and below `target` off from its peers: what is unmounted here stays mounted there.
+pub fn make_private(target: &Path) -> io::Result<()> {
+    let none: Option<&str> = None;
+    nix::mount::mount(none, target, none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)
+        .map_err(|e| said(format_args!("make mounts below {} private", target.display()), e))
+}
+
 /// Makes every mount at and below `target` shared, so that pods with mount propagation see each other's mounts.
 pub fn share(target: &Path) -> io::Result<()> {
     let none: Option<&str> = None;
