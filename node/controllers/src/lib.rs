@@ -74,6 +74,7 @@ pub const CONTROLLERS: &[Controller] = &[
     ),
     controller("taint-eviction-controller", "taint-eviction-controller", taint_eviction::start),
     controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start),
-    controller("volume-protection-controller", "pvc-protection-controller", volume_protection::start),
+    controller("pvc-protection-controller", "pvc-protection-controller", volume_protection::start_claims),
+    controller("pv-protection-controller", "pv-protection-controller", volume_protection::start_volumes),
     controller("pod-garbage-collector", "pod-garbage-collector", pod_gc::start),
 ];

@@ -49,16 +49,14 @@ fn claims_of(pod: &Pod) -> Vec<String> {
         .collect()
 }
 
-/// Runs the controller.
-pub fn start(context: Context) -> Life {
+/// Runs the controller of claims.
+pub fn start_claims(context: Context) -> Life {
     Box::pin(async move {
-        let (claim_keys, volume_keys): (Keys, Keys) = Default::default();
+        let keys: Keys = Default::default();
         let claims = context.informers.of::<PersistentVolumeClaim>();
-        let volumes = context.informers.of::<PersistentVolume>();
         let pods = context.informers.of::<Pod>();
-        feed(&claims, &claim_keys);
-        feed(&volumes, &volume_keys);
-        let fed = claim_keys.clone();
+        feed(&claims, &keys);
+        let fed = keys.clone();
         pods.on_change(move |change| {
             if change.new.as_ref().is_none_or(|p| is_finished(p)) {
                 let pod = change.latest();
@@ -66,9 +64,8 @@ pub fn start(context: Context) -> Life {
             }
         });
         claims.synced().await;
-        volumes.synced().await;
         pods.synced().await;
-        let look_at_claim = |key: ObjectKey| {
+        let look = |key: ObjectKey| {
             let (context, claim) = (&context, claims.get(&key));
             let users = pods.in_namespace(&key.namespace);
             async move {
@@ -81,7 +78,18 @@ pub fn start(context: Context) -> Life {
                 carry_out(&context.client, claim.as_ref(), plan(claim.as_ref(), CLAIM, in_use)).await
             }
         };
-        let look_at_volume = |key: ObjectKey| {
+        context.work("pvc-protection", &keys, look).await;
+    })
+}
+
+/// Runs the controller of volumes: another account, because upstream's policy lets each change only its own kind.
+pub fn start_volumes(context: Context) -> Life {
+    Box::pin(async move {
+        let keys: Keys = Default::default();
+        let volumes = context.informers.of::<PersistentVolume>();
+        feed(&volumes, &keys);
+        volumes.synced().await;
+        let look = |key: ObjectKey| {
             let (context, volume) = (&context, volumes.get(&key));
             async move {
                 let Some(volume) = volume else { return Ok(After::Done) };
@@ -89,16 +97,24 @@ pub fn start(context: Context) -> Life {
                 carry_out(&context.client, volume.as_ref(), plan(volume.as_ref(), VOLUME, in_use)).await
             }
         };
-        tokio::join!(
-            context.work("pvc-protection", &claim_keys, look_at_claim),
-            context.work("pv-protection", &volume_keys, look_at_volume),
-        );
+        context.work("pv-protection", &keys, look).await;
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_controller_has_the_account_that_may_change_its_kind() {
+        for (name, account) in [
+            ("pvc-protection-controller", "pvc-protection-controller"),
+            ("pv-protection-controller", "pv-protection-controller"),
+        ] {
+            let controller = crate::CONTROLLERS.iter().find(|c| c.name == name).unwrap();
+            assert_eq!(controller.account, account);
+        }
+    }
 
     #[test]
     fn the_finalizer_comes_at_once_and_goes_when_nobody_uses_the_object() {
