@@ -9,6 +9,7 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod endpointslice_mirroring;
+mod ephemeral_volume;
 mod garbage;
 mod history;
 mod job;
@@ -72,6 +73,7 @@ pub const CONTROLLERS: &[Controller] = &[
         "endpointslicemirroring-controller",
         endpointslice_mirroring::start,
     ),
+    controller("ephemeral-volume-controller", "ephemeral-volume-controller", ephemeral_volume::start),
     controller("taint-eviction-controller", "taint-eviction-controller", taint_eviction::start),
     controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start),
     controller("pvc-protection-controller", "pvc-protection-controller", volume_protection::start_claims),
