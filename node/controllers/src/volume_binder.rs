@@ -8,7 +8,7 @@ use crate::status;
 use api::Status;
 use client::{After, DeleteOptions, Meta, ObjectKey, Patch, Store};
 use k8s_openapi::api::core::v1::{
-    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus, PersistentVolumeStatus,
+    Node, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus, PersistentVolumeStatus,
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -16,13 +16,17 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// The provisioner of the built-in class.
-pub const PROVISIONER: &str = "skerry.dev/host-path";
+pub const PROVISIONER: &str = "skerry.io/host-path";
+/// Holds a volume of ours until the node it is on has removed its folder (kubelet, `volumes/reclaim.rs`).
+pub const FOLDER: &str = "skerry.io/host-path";
 /// The built-in class.
 pub const CLASS: &str = "standard";
 const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 const BOUND: &str = "pv.kubernetes.io/bind-completed";
 const BOUND_BY_US: &str = "pv.kubernetes.io/bound-by-controller";
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+const HOSTNAME: &str = "kubernetes.io/hostname";
 const WANTED_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
 
 /// What a claim needs.
@@ -106,7 +110,7 @@ pub fn plan(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>], cl
         return Step::Wait("FailedBinding", text.to_owned());
     };
     let late = class_of.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
-    if late && claim.annotation("volume.kubernetes.io/selected-node").is_none() {
+    if late && claim.annotation(SELECTED_NODE).is_none() {
         let text = "waiting for first consumer to be created before binding";
         return Step::Wait("WaitForFirstConsumer", text.to_owned());
     }
@@ -120,11 +124,31 @@ pub fn plan(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>], cl
     Step::Wait("ExternalProvisioning", text)
 }
 
+/// The volume that is made for a claim. Its folder has the volume's own name, so that the node that removes it can tell
+/// it from every other path.
+fn volume_for(claim: &PersistentVolumeClaim, name: &str, reclaim: &str, root: &str, node: &Node) -> serde_json::Value {
+    let spec = claim.spec.as_ref();
+    let size = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref()?.get("storage"));
+    let hostname = node.label(HOSTNAME).unwrap_or(node.name());
+    json!({"apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}, "finalizers": [FOLDER]},
+        "spec": {
+            "accessModes": spec.and_then(|s| s.access_modes.clone()),
+            "capacity": {"storage": size}, "persistentVolumeReclaimPolicy": reclaim,
+            "storageClassName": class(claim), "volumeMode": "Filesystem",
+            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": claim.namespace(),
+                         "name": claim.name(), "uid": claim.uid()},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": HOSTNAME, "operator": "In", "values": [hostname]}]}]}},
+            "hostPath": {"path": format!("{root}/{name}"), "type": "DirectoryOrCreate"}}})
+}
+
 struct Shell<'a> {
     context: &'a Context,
     claims: &'a Arc<Store<PersistentVolumeClaim>>,
     volumes: &'a Arc<Store<PersistentVolume>>,
     classes: &'a Arc<Store<StorageClass>>,
+    nodes: &'a Arc<Store<Node>>,
 }
 
 /// Runs the controller.
@@ -134,6 +158,7 @@ pub fn start(context: Context) -> Life {
         let claims = context.informers.of::<PersistentVolumeClaim>();
         let volumes = context.informers.of::<PersistentVolume>();
         let classes = context.informers.of::<StorageClass>();
+        let nodes = context.informers.of::<Node>();
         feed(&claims, &queue);
         feed(&volumes, &back);
         let fed = back.clone();
@@ -157,7 +182,8 @@ pub fn start(context: Context) -> Life {
         claims.synced().await;
         volumes.synced().await;
         classes.synced().await;
-        let shell = Shell { context: &context, claims: &claims, volumes: &volumes, classes: &classes };
+        nodes.synced().await;
+        let shell = Shell { context: &context, claims: &claims, volumes: &volumes, classes: &classes, nodes: &nodes };
         if let Err(status) = shell.ensure_class().await {
             tracing::warn!(%status, "the built-in storage class could not be made");
         }
@@ -194,7 +220,7 @@ impl Shell<'_> {
         }
         let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
             "metadata": {"name": CLASS, "annotations": {IS_DEFAULT: "true"}}, "provisioner": PROVISIONER,
-            "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"});
+            "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"});
         match self.context.client.of::<StorageClass>().create("", &class).await {
             Err(status) if !status.is_already_exists() => Err(status),
             _ => Ok(()),
@@ -286,20 +312,24 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// Where the claim's volume is to be: the scheduler's choice, or any node for a class that does not wait for it.
+    fn place(&self, claim: &PersistentVolumeClaim) -> Result<Arc<Node>, Status> {
+        let chosen = claim.annotation(SELECTED_NODE);
+        let found = match chosen {
+            Some(name) => self.nodes.find("", name),
+            None => self.nodes.all().into_iter().next(),
+        };
+        found.ok_or_else(|| match chosen {
+            Some(name) => Status::unavailable(format!("node {name:?} is not there (yet)")),
+            None => Status::unavailable("there is no node yet"),
+        })
+    }
+
     async fn provision(&self, claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> Result<(), Status> {
         let name = format!("pvc-{}", claim.uid());
+        let node = self.place(claim)?;
         let reclaim = class.and_then(|c| c.reclaim_policy.clone()).unwrap_or_else(|| "Delete".to_owned());
-        let size = claim.spec.as_ref().and_then(|s| s.resources.as_ref()?.requests.as_ref()?.get("storage").cloned());
-        let path = format!("{}/{}_{}_{name}", self.context.settings.volumes_path, claim.namespace(), claim.name());
-        let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume",
-            "metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}},
-            "spec": {
-                "accessModes": claim.spec.as_ref().and_then(|s| s.access_modes.clone()),
-                "capacity": {"storage": size}, "persistentVolumeReclaimPolicy": reclaim,
-                "storageClassName": crate::volume_binder::class(claim), "volumeMode": "Filesystem",
-                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": claim.namespace(),
-                             "name": claim.name(), "uid": claim.uid()},
-                "hostPath": {"path": path, "type": "DirectoryOrCreate"}}});
+        let volume = volume_for(claim, &name, &reclaim, &self.context.settings.volumes_path, &node);
         match self.context.client.of::<PersistentVolume>().create("", &volume).await {
             Ok(made) => {
                 let text = format!("Successfully provisioned volume {name}");
@@ -389,20 +419,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_claim_of_the_built_in_class_gets_a_volume_and_gives_it_back() {
+    async fn a_claim_of_the_built_in_class_gets_a_volume_on_the_chosen_node_and_gives_it_back() {
         let server = Fake::new();
         server.put(&claim(CLASS, "1Gi"));
+        let node = json!({"metadata": {"name": "n", "labels": {HOSTNAME: "host"}}});
+        server.put(&serde_json::from_value::<Node>(node).unwrap());
         let (context, stop) = context(&server);
         let life = tokio::spawn(start(context));
         until_writes_end(&server).await;
         let phase = |c: &PersistentVolumeClaim| c.status.as_ref().unwrap().phase.clone().unwrap();
+        assert_eq!(phase(&server.all::<PersistentVolumeClaim>()[0]), "Pending");
+        let api = server.client().of::<PersistentVolumeClaim>();
+        let chosen = json!({"metadata": {"annotations": {SELECTED_NODE: "n"}}});
+        api.patch("a", "data", "", &Patch::Merge(chosen)).await.unwrap();
+        until_writes_end(&server).await;
         assert_eq!(phase(&server.all::<PersistentVolumeClaim>()[0]), "Bound");
         let made = server.all::<PersistentVolume>().remove(0);
         assert_eq!(made.status.as_ref().unwrap().phase.as_deref(), Some("Bound"));
-        let api = server.client().of::<PersistentVolumeClaim>();
+        let spec = made.spec.as_ref().unwrap();
+        let path = format!("/var/lib/skerry/volumes/{}", made.name());
+        assert_eq!(spec.host_path.as_ref().unwrap().path, path);
+        let affinity = json!(spec.node_affinity);
+        assert_eq!(affinity["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"], json!(["host"]));
         api.delete("a", "data", &DeleteOptions::default()).await.unwrap();
         until_writes_end(&server).await;
-        assert!(server.all::<PersistentVolume>().is_empty());
+        let released = server.all::<PersistentVolume>().remove(0);
+        assert_eq!(released.status.as_ref().unwrap().phase.as_deref(), Some("Released"));
+        assert!(released.is_deleting() && released.has_finalizer(FOLDER), "the node has yet to remove the folder");
         stop.cancel();
         life.await.unwrap();
     }

@@ -9,6 +9,7 @@ mod resources;
 mod spread;
 mod taints;
 mod unschedulable;
+mod volumes;
 
 use crate::failure::Refusal;
 use crate::snapshot::{NodeView, PodView, Snapshot};
@@ -28,6 +29,7 @@ pub const FILTERS: &[Filter] = &[
     Filter { name: "NodeAffinity", refuses: affinity::refuses },
     Filter { name: "NodePorts", refuses: ports::refuses },
     Filter { name: "NodeResourcesFit", refuses: resources::refuses },
+    Filter { name: "VolumeBinding", refuses: volumes::refuses },
     Filter { name: "PodTopologySpread", refuses: spread::refuses },
     Filter { name: "InterPodAffinity", refuses: interpod::refuses },
 ];

@@ -4,6 +4,7 @@
 //!
 //! It must not know the API server or the store: it is a client with a user of its own.
 
+mod claims;
 mod cluster;
 mod failure;
 mod filters;

@@ -80,4 +80,17 @@ mod tests {
         assert_eq!(nowhere.reasons["node(s) didn't match Pod's node affinity/selector"], 2);
         assert_eq!(nowhere.reasons["node(s) were unschedulable"], 1);
     }
+
+    #[test]
+    fn a_pod_goes_where_its_volumes_are() {
+        let on = |host: &str| node(host, json!({"kubernetes.io/hostname": host}), json!({}));
+        let nodes = snapshot(vec![on("a"), on("b")]);
+        let selector = json!({"nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "kubernetes.io/hostname", "operator": "In", "values": ["b"]}]}]});
+        let mut view = asking("p", 100);
+        view.volumes.push(crate::snapshot::samples::tree(&selector));
+        assert_eq!(pick(&nodes, &view).unwrap(), "b");
+        let failure = pick(&snapshot(vec![on("a")]), &view).unwrap_err();
+        assert_eq!(failure.reasons["node(s) didn't match PersistentVolume's node affinity"], 1);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! It must not know filters or scores.
 
+use crate::claims::{Needs, SELECTED_NODE, needs};
 use crate::cluster::Cluster;
 use crate::pick::pick;
 use crate::snapshot::PodView;
@@ -12,9 +13,10 @@ use client::queue::work;
 use client::{After, Client, Informers, Meta, ObjectKey, Patch, Queue, Recorder, Store};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use serde::Serialize;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +38,13 @@ struct Shell {
     pods: Arc<Store<Pod>>,
     claims: Arc<Store<PersistentVolumeClaim>>,
     volumes: Arc<Store<PersistentVolume>>,
+    classes: Arc<Store<StorageClass>>,
     cluster: Mutex<Cluster>,
     queue: Arc<Queue<ObjectKey>>,
     /// Pods that fitted nowhere, with the tries so far.
     waiting: Mutex<HashMap<ObjectKey, Attempts>>,
+    /// Pods that have a node and wait for volumes to be made on it: looked at again with every change of a claim.
+    for_volumes: Mutex<HashSet<ObjectKey>>,
 }
 
 struct Attempts {
@@ -84,9 +89,11 @@ pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
         pods: informers.of(),
         claims: informers.of(),
         volumes: informers.of(),
+        classes: informers.of(),
         cluster: Mutex::default(),
         queue: Arc::default(),
         waiting: Mutex::default(),
+        for_volumes: Mutex::default(),
     });
     listen(&shell, &nodes, &namespaces);
     let synced = async {
@@ -95,6 +102,7 @@ pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
         shell.pods.synced().await;
         shell.claims.synced().await;
         shell.volumes.synced().await;
+        shell.classes.synced().await;
     };
     tokio::select! {
         () = stop.cancelled() => return,
@@ -127,7 +135,10 @@ fn listen(shell: &Arc<Shell>, nodes: &Store<Node>, namespaces: &Store<Namespace>
     let here = shell.clone();
     shell.pods.on_change(move |change| here.pod_changed(change.old.as_deref(), change.new.as_deref()));
     let here = shell.clone();
-    shell.claims.on_change(move |_| here.wake());
+    shell.claims.on_change(move |_| {
+        here.wake();
+        lock(&here.for_volumes).drain().for_each(|key| here.queue.add(key));
+    });
     let here = shell.clone();
     shell.volumes.on_change(move |_| here.wake());
 }
@@ -181,39 +192,49 @@ impl Shell {
             Ok(view) => view,
             Err(error) => return Err(Status::internal(format!("reading the requests of {key}: {error}"))),
         };
-        if let Some(why) = self.unbound_claim(&pod) {
-            let nodes = lock(&self.cluster).snapshot().nodes.len();
-            let failure = crate::Failure { nodes, before: Some(why), ..crate::Failure::default() };
-            return self.refuse(&pod, &failure.to_string()).await;
+        let found = |name: &str| self.claims.find(pod.namespace(), name);
+        let volume = |name: &str| self.volumes.find("", name);
+        let waits = |class: &str| {
+            let class = self.classes.find("", class);
+            class.is_some_and(|c| c.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"))
+        };
+        let nodes = lock(&self.cluster).snapshot().nodes.keys().cloned().collect::<Vec<_>>();
+        let Needs { reach, unmade, chosen } = match needs(&pod, found, volume, waits) {
+            Ok(needs) => needs,
+            Err(why) => {
+                let failure = crate::Failure { nodes: nodes.len(), before: Some(why), ..crate::Failure::default() };
+                return self.refuse(&pod, &failure.to_string()).await;
+            }
+        };
+        // A node that is gone takes nothing any more; another is chosen then.
+        if !unmade.is_empty() && chosen.as_ref().is_some_and(|node| nodes.contains(node)) {
+            lock(&self.for_volumes).insert(key.clone());
+            return Ok(After::Done);
         }
+        let mut view = view;
+        view.volumes = reach;
         let picked = pick(lock(&self.cluster).snapshot(), &view);
         match picked {
-            Ok(node) => self.bind(&pod, view, &node).await,
+            Ok(node) if unmade.is_empty() => self.bind(&pod, view, &node).await,
+            Ok(node) => self.choose(key, &unmade, &node).await,
             Err(failure) => self.refuse(&pod, &failure.to_string()).await,
         }
     }
 
-    /// A claim that the pod needs and that has no volume.
-    fn unbound_claim(&self, pod: &Pod) -> Option<String> {
-        let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-        for volume in volumes {
-            let name = match (&volume.persistent_volume_claim, &volume.ephemeral) {
-                (Some(claim), _) => claim.claim_name.clone(),
-                (None, Some(_)) => format!("{}-{}", pod.name(), volume.name),
-                (None, None) => continue,
-            };
-            let Some(claim) = self.claims.find(pod.namespace(), &name) else {
-                return Some(format!("persistentvolumeclaim {name:?} not found"));
-            };
-            if claim.is_deleting() {
-                return Some(format!("persistentvolumeclaim {name:?} is being deleted"));
-            }
-            let bound = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()).is_some_and(|v| !v.is_empty());
-            if !bound || claim.annotation("pv.kubernetes.io/bind-completed").is_none() {
-                return Some("pod has unbound immediate PersistentVolumeClaims".to_owned());
-            }
+    /// Tells the provisioner on which node the pod's volumes are to be; the pod is bound once they are there.
+    async fn choose(
+        &self,
+        key: &ObjectKey,
+        claims: &[Arc<PersistentVolumeClaim>],
+        node: &str,
+    ) -> Result<After, Status> {
+        lock(&self.for_volumes).insert(key.clone());
+        let api = self.client.of::<PersistentVolumeClaim>();
+        let change = json!({"metadata": {"annotations": {SELECTED_NODE: node}}});
+        for claim in claims {
+            api.patch(claim.namespace(), claim.name(), "", &Patch::Merge(change.clone())).await?;
         }
-        None
+        Ok(After::Done)
     }
 
     async fn bind(&self, pod: &Pod, view: PodView, node: &str) -> Result<After, Status> {
@@ -296,6 +317,39 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"allocatable":
             {"cpu": cpu, "memory": "1Gi", "pods": "10"}}}))
         .unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_waits_for_its_pod_is_told_the_node_before_the_pod_is_bound() {
+        let server = Fake::new();
+        server.put(&node("4"));
+        server.put(
+            &serde_json::from_value::<StorageClass>(json!({"metadata": {"name": "late"},
+            "provisioner": "x", "volumeBindingMode": "WaitForFirstConsumer"}))
+            .unwrap(),
+        );
+        let claim = json!({"metadata": {"name": "data", "namespace": "a"}, "spec": {"storageClassName": "late"}});
+        server.put(&serde_json::from_value::<PersistentVolumeClaim>(claim).unwrap());
+        let mut pod = pod("p", "1");
+        let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+        pod.spec.as_mut().unwrap().volumes = serde_json::from_value(volumes).unwrap();
+        server.put(&pod);
+        let stop = CancellationToken::new();
+        let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+        let life = tokio::spawn(run(server.client(), clock, stop.clone()));
+        settle().await;
+        let claim = server.all::<PersistentVolumeClaim>().remove(0);
+        assert_eq!(claim.annotation(SELECTED_NODE), Some("n"));
+        assert_eq!(node_of(&server.all::<Pod>()[0]), "", "not before the volume is there");
+        let bound = json!({"metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+            "spec": {"volumeName": "pv"}});
+        server
+            .put(&serde_json::from_value::<PersistentVolume>(json!({"metadata": {"name": "pv"}, "spec": {}})).unwrap());
+        server.client().of::<PersistentVolumeClaim>().patch("a", "data", "", &Patch::Merge(bound)).await.unwrap();
+        settle().await;
+        assert_eq!(node_of(&server.all::<Pod>()[0]), "n");
+        stop.cancel();
+        life.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,8 @@ pub struct PodView {
     pub weight: Amounts,
     /// Ports of the node that it wants.
     pub ports: Vec<HostPort>,
+    /// Where its volumes can be reached: the NodeSelectors of the volumes that it is bound to.
+    pub volumes: Vec<Tree>,
 }
 
 impl PodView {
@@ -33,7 +35,13 @@ impl PodView {
         });
         let options = Options { use_status: placed, missing: missing.collect(), ..Options::default() };
         let weight = Amounts::from_list(&pod_requests(&tree, &options)?);
-        Ok(PodView { requests: Amounts::of_pod(&tree, placed)?, weight, ports: host_ports(&tree), tree })
+        Ok(PodView {
+            requests: Amounts::of_pod(&tree, placed)?,
+            weight,
+            ports: host_ports(&tree),
+            volumes: Vec::new(),
+            tree,
+        })
     }
 
     /// How important the pod is.
