@@ -21,9 +21,12 @@ mod nested;
 mod ownership;
 mod plugin;
 mod projected;
+pub mod reclaim;
 mod secret;
 mod subpath;
 mod tear_down;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use mounts::{Mount, Propagation};

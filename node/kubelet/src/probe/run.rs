@@ -106,6 +106,7 @@ impl Prober {
             let ends = if kind == Kind::Readiness { stop.clone() } else { killing.clone() };
             tokio::spawn(async move {
                 tokio::select! {
+                    biased;
                     () = ends.cancelled() => (),
                     () = one.run() => (),
                 }

@@ -8,10 +8,11 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Folders within folders that are removed by descending. Deeper ones are first moved up, because each level holds a
@@ -50,9 +51,10 @@ pub fn folder(path: &Path) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// When it is not there, or a link or `..` leads out.
-pub fn open(root: &OwnedFd, sub: &str) -> io::Result<OwnedFd> {
-    let sub = if sub.is_empty() { "." } else { sub };
-    open2(root, Path::new(sub), OFlag::O_PATH, ResolveFlag::RESOLVE_NO_MAGICLINKS).map_err(|why| said(sub, why))
+pub fn open(root: &OwnedFd, sub: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    let sub = sub.as_ref();
+    let sub = if sub.as_os_str().is_empty() { Path::new(".") } else { sub };
+    open2(root, sub, OFlag::O_PATH, ResolveFlag::RESOLVE_NO_MAGICLINKS).map_err(|why| said(sub.display(), why))
 }
 
 /// The path by which an open descriptor can be named in other calls of this process.
@@ -165,7 +167,8 @@ pub fn remove(parent: &Path, name: &str) -> io::Result<()> {
 
 /// Removes an entry that is no folder; gives back the opened folder if it is one.
 fn remove_entry(parent: &OwnedFd, name: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    let path = Path::new(std::ffi::OsStr::new(name.to_str().map_err(|_| Errno::EILSEQ)?));
+    // Names are bytes: a container may write ones that are no text.
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     let resolve = ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
     match open2(parent, path, flags, resolve) {

@@ -2,6 +2,7 @@
 //! Rules as upstream's desired-state populator.
 
 use super::plugin::{Job, Place, Work};
+use super::reclaim::{PROVISIONED_BY, PROVISIONER};
 use super::{host_path, local};
 use client::Meta;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
@@ -49,6 +50,9 @@ pub async fn bring(job: &Job<'_>, asked: Asked<'_>) -> Result<Place, String> {
     let modes = spec.access_modes.as_deref().unwrap_or_default();
     let read_only = asked.read_only || (!modes.is_empty() && modes.iter().all(|mode| mode == "ReadOnlyMany"));
     if let Some(source) = &spec.host_path {
+        if volume.annotation(PROVISIONED_BY) == Some(PROVISIONER) && !source.path.split('/').any(|part| part == "..") {
+            host_path::make_open(&source.path).await?;
+        }
         return host_path::bring(&source.path, source.type_.as_deref().unwrap_or_default(), read_only).await;
     }
     if let Some(source) = &spec.local {

@@ -4,7 +4,7 @@ use super::files::{on_disk, said};
 use super::plugin::{Job, Place, Work};
 use std::fs::{self, FileType, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// See [`super::Plugin::set_up`].
@@ -27,6 +27,22 @@ pub async fn bring(path: &str, kind: &str, read_only: bool) -> Result<Place, Str
     let looked_at = place.clone();
     on_disk(move || check(&looked_at, &kind)).await?;
     Ok(Place::Path { path: place, read_only })
+}
+
+/// Makes the folder of a volume that the built-in provisioner promised: whoever the container runs as may write to it.
+///
+/// # Errors
+/// What could not be made.
+pub async fn make_open(path: &str) -> Result<(), String> {
+    let path = Path::new("/").join(path);
+    on_disk(move || {
+        if path.exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&path).map_err(said("making", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).map_err(said("opening", &path))
+    })
+    .await
 }
 
 fn check(path: &Path, kind: &str) -> Result<(), String> {

@@ -44,7 +44,7 @@ pub fn give(root: &Path, group: u32, policy: Policy, read_only: bool) -> io::Res
     while seen < folders.len() {
         let here = folders[seen].clone();
         seen += 1;
-        let opened = beneath::open(&top, &here.to_string_lossy())?;
+        let opened = beneath::open(&top, &here)?;
         for entry in std::fs::read_dir(beneath::path_of(&opened))? {
             let name = entry?.file_name();
             if one(&opened, Path::new(&name), group, file) {

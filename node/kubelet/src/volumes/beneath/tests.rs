@@ -44,6 +44,7 @@ fn removing_takes_links_and_leaves_what_they_point_to() {
     fs::create_dir_all(gone.join("a/b")).unwrap();
     symlink(&kept, gone.join("a/link")).unwrap();
     fs::write(gone.join("a/b/file"), "").unwrap();
+    fs::write(gone.join(OsStr::from_bytes(b"no text \xff")), "").unwrap();
     remove(top.path(), "gone").unwrap();
     assert!(!gone.exists() && kept.join("x").exists());
     symlink(&kept, &gone).unwrap();
