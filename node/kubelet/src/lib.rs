@@ -7,4 +7,5 @@
 pub mod env;
 pub mod objects;
 pub mod probe;
+pub mod server;
 pub mod volumes;
