@@ -9,6 +9,8 @@
 pub mod channel;
 pub mod command;
 pub mod forward;
+pub mod handshake;
+pub mod reader;
 pub mod spdy;
 pub mod status;
 pub mod stream;
