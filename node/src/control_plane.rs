@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use crate::store_key;
 use anyhow::{Context, Result, anyhow, bail};
 use apiserver::clock::World;
+use apiserver::outgoing::{Outgoing, Tcp};
 use apiserver::serve::Security;
 use apiserver::server::{Config, Server};
 use apiserver::version::Version;
@@ -70,7 +71,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
         version: Version { git: VERSION.to_owned(), commit: String::new(), built: String::new() },
     };
     let keys = store_key::keys(settings)?;
-    let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys).await;
+    let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys, outgoing(&pki)?).await;
     let server = opened.map_err(|e| anyhow!(e))?;
     let means = Means { pki: pki.clone(), login: login(settings)? };
     if server.machine.set(machine::routes(&means)).is_err() {
@@ -134,6 +135,13 @@ fn security(pki: &Pki) -> Result<Security> {
     let tls = pki::tls::server(pki.slot(Role::ApiServer), Some(&[authority.subject()]), &[b"h2", b"http/1.1"])?;
     let trust = pki::tls::ClientTrust::new(&[authority.certificate().clone()])?;
     Ok(Security { tls: Arc::new(tls), trust: Arc::new(trust) })
+}
+
+/// How the API server reaches kubelets, and what it is asked to be a proxy for.
+fn outgoing(pki: &Pki) -> Result<Outgoing> {
+    let authority = pki.authority(AuthorityName::Cluster);
+    let own = pki.slot(Role::ApiServerKubeletClient);
+    Outgoing::new(Arc::new(Tcp), authority.certificate(), own).map_err(|error| anyhow!(error))
 }
 
 fn write_kubeconfig(path: &std::path::Path, settings: &Settings, pki: &Pki) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, Resource};
 use crate::clock::World;
 use crate::objects;
 use crate::openapi::Documents;
+use crate::outgoing::Outgoing;
 use crate::server::{Config, Server};
 use arc_swap::ArcSwap;
 use pki::token::SigningKeys;
@@ -84,6 +85,7 @@ pub async fn open(
     keys: Arc<SigningKeys>,
     config: Config,
     store_keys: Vec<store::EnvelopeKey>,
+    outgoing: Outgoing,
 ) -> Result<Arc<Server>, String> {
     let catalog = Arc::new(ArcSwap::from_pointee(catalog()));
     let mut options = Options::new(objects::extract(catalog.clone()));
@@ -103,6 +105,7 @@ pub async fn open(
         authenticator,
         authorizer,
         allocators,
+        outgoing,
         openapi: Documents::default(),
         machine: std::sync::OnceLock::new(),
         stopping: CancellationToken::new(),

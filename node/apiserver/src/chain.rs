@@ -8,6 +8,7 @@ use crate::catalog::Resource;
 use crate::reply::{self, Body};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
+use crate::subresources::connect;
 use crate::{discovery, impersonate, machine, paths, verbs};
 use api::Status;
 use bytes::Bytes;
@@ -68,6 +69,9 @@ async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Resu
     }
     if incoming.info.is_resource {
         let resource = find(server, &incoming.info)?;
+        if let Some(connect) = connect::find(&resource, &incoming.info) {
+            return connect::run(server, &caller, connect, incoming).await;
+        }
         let call = read(server, caller, resource, incoming).await?;
         let mut response = verbs::run(server, &call).await?;
         reply::warn(&mut response, &call.warnings());

@@ -32,6 +32,7 @@ pub mod negotiate;
 pub mod objects;
 pub mod openapi;
 mod options;
+pub mod outgoing;
 mod patch;
 mod paths;
 mod read;

@@ -169,6 +169,14 @@ pub fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
+/// Writes text so that it can stand in a query: everything but letters, digits and `-._~` as `%xx`.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
 /// The query of a URL; of repeated keys all values, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Query(BTreeMap<String, Vec<String>>);

@@ -28,6 +28,10 @@ const HEADERS_BYTES_MAX: u32 = 64 * 1024;
 /// A client that does not send its request line and headers in this time is cut off.
 const HEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// The client's end of the connection that a request came over.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub std::net::SocketAddr);
+
 /// How connections are secured, and whose client certificates count.
 #[derive(Clone)]
 pub struct Security {
@@ -46,7 +50,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, security: Securit
             () = server.stopping.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, _)) =
+        let Ok((stream, peer)) =
             accepted.inspect_err(|error| tracing::warn!(%error, "a connection could not be accepted"))
         else {
             // Out of file descriptors, mostly: let some be closed.
@@ -59,7 +63,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, security: Securit
         };
         let (server, security) = (server.clone(), security.clone());
         tracker.spawn(async move {
-            connection(server, security, stream).await;
+            connection(server, security, stream, Peer(peer)).await;
             drop(place);
         });
     }
@@ -69,7 +73,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, security: Securit
     }
 }
 
-async fn connection(server: Arc<Server>, security: Security, stream: TcpStream) {
+async fn connection(server: Arc<Server>, security: Security, stream: TcpStream, peer: Peer) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
@@ -87,7 +91,8 @@ async fn connection(server: Arc<Server>, security: Security, stream: TcpStream) 
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (server, trust, chain) = (server.clone(), trust.clone(), chain.clone());
         async move {
-            let request = request.map(|body| body.map_err(|e| Box::new(e) as BoxError).boxed_unsync());
+            let mut request = request.map(|body| body.map_err(|e| Box::new(e) as BoxError).boxed_unsync());
+            request.extensions_mut().insert(peer);
             // Judged for each request: a certificate may run out while its connection lives.
             let identity = match chain.as_deref().map(|chain| trust.identity(chain, server.world.clock.now().into())) {
                 None => None,

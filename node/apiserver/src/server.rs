@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::catalog::{Catalog, Resource};
 use crate::clock::World;
 use crate::objects;
+use crate::outgoing::Outgoing;
 use crate::write::Part;
 use api::{Status, Tree};
 use arc_swap::ArcSwap;
@@ -53,6 +54,8 @@ pub struct Server {
     pub authorizer: Authorizer,
     /// Service addresses and node ports in use.
     pub allocators: Allocators,
+    /// Connections that the server opens itself.
+    pub outgoing: Outgoing,
     /// OpenAPI documents, made when first asked for.
     pub openapi: crate::openapi::Documents,
     /// The machine's own paths; set once, before the server listens. A control plane without a machine has none.

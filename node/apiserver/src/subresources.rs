@@ -2,6 +2,7 @@
 //! others write a part of their object and no more.
 
 mod binding;
+pub mod connect;
 mod eviction;
 mod overlay;
 mod scale;
