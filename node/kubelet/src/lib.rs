@@ -4,6 +4,7 @@
 //!
 //! It must know neither apiserver nor store.
 
+pub mod cri;
 pub mod env;
 pub mod objects;
 pub mod probe;
