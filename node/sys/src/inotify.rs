@@ -6,25 +6,71 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use tokio::io::unix::AsyncFd;
 
 /// Bytes read at once. A record takes 16 bytes and a name of at most 256; the kernel never splits one.
 const READ_BYTES: usize = 4096;
 const HEADER_BYTES: usize = 16;
 
-/// The folders that are watched. The descriptor does not block and may be waited for with [`crate::watch::readable`].
+/// The folders that are watched, for files that are complete: written and closed, moved in, made or deleted. The
+/// descriptor does not block and may be waited for with [`crate::watch::readable`].
 pub fn folders(paths: &[&Path]) -> io::Result<OwnedFd> {
+    open(paths, libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_CREATE | libc::IN_DELETE)
+}
+
+fn open(paths: &[&Path], mask: u32) -> io::Result<OwnedFd> {
     // SAFETY: inotify_init1 takes flags alone.
     let raw = checked(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }, "watch folders")?;
     // SAFETY: the kernel has just given this descriptor to us alone.
     let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    let mask = libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_CREATE | libc::IN_DELETE | libc::IN_ONLYDIR;
     for path in paths {
         let attempt = format!("watch the folder {}", path.display());
         let text = CString::new(path.as_os_str().as_bytes()).map_err(|e| said(&attempt, io::Error::from(e)))?;
+        let mask = mask | libc::IN_ONLYDIR;
         // SAFETY: `text` is a string that ends in a zero and outlives the call.
         checked(unsafe { libc::inotify_add_watch(fd.as_raw_fd(), text.as_ptr(), mask) }, attempt)?;
     }
     Ok(fd)
+}
+
+/// A folder in which every write counts: files that grow, are made, renamed and removed.
+#[derive(Debug)]
+pub struct Changes {
+    watched: AsyncFd<OwnedFd>,
+}
+
+impl Changes {
+    /// Watches a folder from now on. Must be called within a tokio runtime.
+    pub fn of(folder: &Path) -> io::Result<Changes> {
+        let mask = libc::IN_MODIFY | libc::IN_CREATE | libc::IN_MOVED_FROM | libc::IN_MOVED_TO;
+        let fd = open(&[folder], mask | libc::IN_DELETE | libc::IN_DELETE_SELF)?;
+        Ok(Changes { watched: crate::watch::readable(fd)? })
+    }
+
+    /// Waits until something has changed since the last call. What it was is not told: whoever is woken looks again.
+    pub async fn next(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.watched.readable().await?;
+            match ready.try_io(|fd| drain(fd.get_ref())) {
+                Ok(result) => return result,
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+/// Reads whatever is there; `WouldBlock` when there was nothing.
+fn drain(fd: &OwnedFd) -> io::Result<()> {
+    let mut buffer = [0u8; READ_BYTES];
+    let mut any = false;
+    loop {
+        match nix::unistd::read(fd, &mut buffer) {
+            Ok(_) => any = true,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(nix::errno::Errno::EAGAIN) if any => return Ok(()),
+            Err(errno) => return Err(said("read what changed in a folder", errno)),
+        }
+    }
 }
 
 /// The names of the files that changed since the last call; empty when none did.
