@@ -6,6 +6,7 @@
 
 pub mod cri;
 pub mod env;
+pub mod images;
 pub mod objects;
 pub mod probe;
 pub mod server;

@@ -1,0 +1,113 @@
+//! Carries the plan of `garbage` out: one collector for the images of the pods and of Docker. It looks when an image or
+//! a container has come or gone, and sleeps in between.
+
+use super::fault::at;
+use super::garbage::{Disk, Image, Plan, Policy, plan};
+use super::{Digest, Fault, Images, call};
+use containerd_client::services::v1::SubscribeRequest;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The shortest time between two looks. A pull or a rollout sends events by the hundred, and one look answers them all;
+/// upstream looks every five minutes.
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
+/// How long to wait before listening again when containerd has gone away.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// After what events the disk may be fuller, or an image may have come into use.
+const EVENTS: [&str; 3] = [r#"topic=="/images/create""#, r#"topic=="/containers/create""#, r#"topic=="/containers/delete""#];
+
+/// What is remembered of an image.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    detected: Timestamp,
+    used: Option<Timestamp>,
+}
+
+/// Removes images when the disk fills. It alone remembers when they were used; after a restart the memory begins anew.
+#[derive(Debug)]
+pub struct Collector {
+    images: Images,
+    folder: PathBuf,
+    policy: Policy,
+    seen: HashMap<Digest, Seen>,
+}
+
+impl Collector {
+    /// For images that are stored below `folder`.
+    #[must_use]
+    pub fn new(images: Images, folder: &Path, policy: Policy) -> Collector {
+        Collector { images, folder: folder.to_owned(), policy, seen: HashMap::new() }
+    }
+
+    /// Looks whenever it may matter, for ever. `report` is told of every plan that removes something or falls short.
+    pub async fn run(mut self, report: impl Fn(&Plan)) {
+        loop {
+            if let Err(error) = self.follow(&report).await {
+                tracing::warn!(%error, "image garbage collection waits for the container engine");
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn follow(&mut self, report: &impl Fn(&Plan)) -> Result<(), Fault> {
+        let mut request = call(SubscribeRequest { filters: EVENTS.map(str::to_owned).to_vec() });
+        // The stream has no end, and the first event may be days away.
+        request.metadata_mut().remove("grpc-timeout");
+        let mut events = self.images.client().events().subscribe(request).await.map_err(at("events.Subscribe"))?.into_inner();
+        loop {
+            let plan = self.look(Timestamp::now()).await?;
+            if !plan.remove.is_empty() || plan.falls_short() {
+                report(&plan);
+            }
+            let calm = tokio::time::Instant::now() + LOOK_PAUSE;
+            let Some(event) = events.next().await else { return Ok(()) };
+            event.map_err(at("events.Subscribe"))?;
+            // Whatever comes until the pause is over is answered by the same look.
+            while let Ok(event) = tokio::time::timeout_at(calm, events.next()).await {
+                let Some(event) = event else { return Ok(()) };
+                event.map_err(at("events.Subscribe"))?;
+            }
+        }
+    }
+
+    /// One look, and what it removed.
+    ///
+    /// # Errors
+    /// What containerd or the disk says; what was removed before stays removed.
+    pub async fn look(&mut self, now: Timestamp) -> Result<Plan, Fault> {
+        let known = self.images.inventory().await?;
+        let chains: HashSet<String> = known.iter().filter_map(|image| Some(image.chain.as_ref()?.to_string())).collect();
+        let used = self.images.in_use(&chains).await?;
+        self.seen.retain(|id, _| known.iter().any(|image| image.id == *id));
+        let mut images = Vec::new();
+        for image in &known {
+            let in_use = image.chain.as_ref().is_some_and(|chain| used.contains(chain.as_str()));
+            let seen = self.seen.entry(image.id.clone()).or_insert(Seen { detected: now, used: None });
+            if in_use {
+                seen.used = Some(now);
+            }
+            let Seen { detected, used } = *seen;
+            images.push(Image { id: image.id.clone(), size: image.size, detected, used, in_use, pinned: image.pinned });
+        }
+        let plan = plan(self.disk()?, &images, &self.policy, now);
+        for id in &plan.remove {
+            let image = known.iter().find(|image| image.id == *id).expect("the plan chooses among the known");
+            let records: Vec<&str> = image.records.iter().map(String::as_str).collect();
+            self.images.delete(&records).await?;
+            tracing::info!(image = %id, names = ?image.records, bytes = image.size, "removed an image, for the disk fills");
+        }
+        Ok(plan)
+    }
+
+    fn disk(&self) -> Result<Disk, Fault> {
+        let stat = nix::sys::statvfs::statvfs(&self.folder).map_err(|error| Fault::Failed {
+            call: "statvfs",
+            message: format!("{}: {error}", self.folder.display()),
+        })?;
+        let block = stat.fragment_size();
+        Ok(Disk { capacity: stat.blocks() * block, available: stat.blocks_available() * block })
+    }
+}
