@@ -17,7 +17,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(60);
 /// How long to wait before listening again when containerd has gone away.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// After what events the disk may be fuller, or an image may have come into use.
-const EVENTS: [&str; 3] = [r#"topic=="/images/create""#, r#"topic=="/containers/create""#, r#"topic=="/containers/delete""#];
+const EVENTS: [&str; 3] =
+    [r#"topic=="/images/create""#, r#"topic=="/containers/create""#, r#"topic=="/containers/delete""#];
 
 /// What is remembered of an image.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +57,8 @@ impl Collector {
         let mut request = call(SubscribeRequest { filters: EVENTS.map(str::to_owned).to_vec() });
         // The stream has no end, and the first event may be days away.
         request.metadata_mut().remove("grpc-timeout");
-        let mut events = self.images.client().events().subscribe(request).await.map_err(at("events.Subscribe"))?.into_inner();
+        let mut events =
+            self.images.client().events().subscribe(request).await.map_err(at("events.Subscribe"))?.into_inner();
         loop {
             let plan = self.look(Timestamp::now()).await?;
             if !plan.remove.is_empty() || plan.falls_short() {
@@ -79,7 +81,8 @@ impl Collector {
     /// What containerd or the disk says; what was removed before stays removed.
     pub async fn look(&mut self, now: Timestamp) -> Result<Plan, Fault> {
         let known = self.images.inventory().await?;
-        let chains: HashSet<String> = known.iter().filter_map(|image| Some(image.chain.as_ref()?.to_string())).collect();
+        let chains: HashSet<String> =
+            known.iter().filter_map(|image| Some(image.chain.as_ref()?.to_string())).collect();
         let used = self.images.in_use(&chains).await?;
         self.seen.retain(|id, _| known.iter().any(|image| image.id == *id));
         let mut images = Vec::new();

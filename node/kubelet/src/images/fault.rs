@@ -60,7 +60,10 @@ pub(super) fn at(call: &'static str) -> impl Fn(tonic::Status) -> Fault {
 }
 
 /// The answer, or nothing when containerd has no such thing.
-pub(super) fn found<T>(call: &'static str, answer: Result<tonic::Response<T>, tonic::Status>) -> Result<Option<T>, Fault> {
+pub(super) fn found<T>(
+    call: &'static str,
+    answer: Result<tonic::Response<T>, tonic::Status>,
+) -> Result<Option<T>, Fault> {
     match answer {
         Ok(answer) => Ok(Some(answer.into_inner())),
         Err(status) if status.code() == Code::NotFound => Ok(None),

@@ -101,7 +101,8 @@ impl Writer {
         // containerd answers nothing, not even with headers, before the first message.
         let first = WriteContentRequest { r#ref: reference(&blob.digest), ..message(blob, WriteAction::Stat, 0) };
         sender.try_send(first).expect("an empty channel of one takes one");
-        let answers = images.client().content().write(call_for(load, ReceiverStream::new(receiver))).await?.into_inner();
+        let answers =
+            images.client().content().write(call_for(load, ReceiverStream::new(receiver))).await?.into_inner();
         let mut writer = Writer { blob: blob.clone(), offset: 0, sender, answers };
         let stat = writer.answer().await?;
         writer.offset = u64::try_from(stat.offset).unwrap_or(0);

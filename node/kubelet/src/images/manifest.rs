@@ -104,7 +104,10 @@ pub fn choose(index: &[u8]) -> Result<Option<Descriptor>, Fault> {
     }
     let index: Index = serde_json::from_slice(index).map_err(|error| Fault::invalid("index", error.to_string()))?;
     let fits = |descriptor: &&Descriptor| {
-        descriptor.platform.as_ref().is_none_or(|platform| (platform.os.as_str(), platform.architecture.as_str()) == PLATFORM)
+        descriptor
+            .platform
+            .as_ref()
+            .is_none_or(|platform| (platform.os.as_str(), platform.architecture.as_str()) == PLATFORM)
     };
     Ok(index.manifests.iter().find(fits).cloned())
 }
@@ -139,7 +142,8 @@ impl Config {
     pub fn diff_ids(&self, layers: usize) -> Result<&[Digest], Fault> {
         let Platform { os, architecture } = &self.platform;
         if (os.as_str(), architecture.as_str()) != PLATFORM {
-            let message = format!("the image is for {os}/{architecture}, this machine is {}/{}", PLATFORM.0, PLATFORM.1);
+            let message =
+                format!("the image is for {os}/{architecture}, this machine is {}/{}", PLATFORM.0, PLATFORM.1);
             return Err(Fault::invalid("config", message));
         }
         let told = self.rootfs.diff_ids.len();

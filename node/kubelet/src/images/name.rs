@@ -117,8 +117,24 @@ mod tests {
     fn what_is_no_name_is_refused() {
         let long = format!("r.test/{}", "a".repeat(300));
         for wrong in [
-            "", "X", "a//b", "../x", "x:", "x:a b", "x@sha256:1", "-x", "x-", "a..b", "r.test/", "r..test/x", "x:-1", "a b",
-            "ä", "r.test:port/x", "x:1:2", &long,
+            "",
+            "X",
+            "a//b",
+            "../x",
+            "x:",
+            "x:a b",
+            "x@sha256:1",
+            "-x",
+            "x-",
+            "a..b",
+            "r.test/",
+            "r..test/x",
+            "x:-1",
+            "a b",
+            "ä",
+            "r.test:port/x",
+            "x:1:2",
+            &long,
         ] {
             assert!(normalise(wrong).is_err(), "{wrong:?} passed as {:?}", normalise(wrong));
         }

@@ -97,7 +97,8 @@ fn read(path: &Path) -> Result<Archive, Fault> {
         }
     }
     let manifests = index.ok_or_else(|| wrong("no index.json".to_owned()))?.manifests;
-    let [manifest] = <[Descriptor; 1]>::try_from(manifests).map_err(|_| wrong("not exactly one manifest".to_owned()))?;
+    let [manifest] =
+        <[Descriptor; 1]>::try_from(manifests).map_err(|_| wrong("not exactly one manifest".to_owned()))?;
     // containerd is told of platforms by configurations.
     Ok(Archive { manifest: Descriptor { platform: None, ..manifest }, blobs })
 }

@@ -81,12 +81,8 @@ impl Images {
     }
 
     async fn apply(&self, layer: &Descriptor, diff: &Digest, mounts: Vec<Mount>) -> Result<(), Fault> {
-        let mut request = call(ApplyRequest {
-            diff: Some(layer.to_containerd()),
-            mounts,
-            payloads: HashMap::new(),
-            sync_fs: false,
-        });
+        let mut request =
+            call(ApplyRequest { diff: Some(layer.to_containerd()), mounts, payloads: HashMap::new(), sync_fs: false });
         request.set_timeout(LAYER_WAIT);
         let applied = self.client().diff().apply(request).await.map_err(at("diff.Apply"))?.into_inner().applied;
         let got = applied.map(|applied| applied.digest).unwrap_or_default();

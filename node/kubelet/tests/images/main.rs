@@ -1,0 +1,6 @@
+//! Images against a real containerd 2. Needs root and a containerd, so it is run by hand and by the machine tests:
+//! `SKERRY_CONTAINERD=/usr/bin/containerd cargo test -p kubelet --test images -- --ignored`.
+
+mod engine;
+mod load;
+mod made;
