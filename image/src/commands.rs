@@ -2,6 +2,7 @@
 
 mod build;
 mod delete;
+mod image;
 mod kubeconfig;
 mod list;
 mod login;
@@ -48,6 +49,7 @@ pub const COMMANDS: &[Command] = &[
     stop::COMMAND,
     delete::COMMAND,
     status::COMMAND,
+    image::COMMAND,
     list::COMMAND,
     kubeconfig::COMMAND,
     login::COMMAND,

@@ -53,6 +53,12 @@ impl Api {
         Ok(Api { agent: agent(tls), server: entry.server.clone() })
     }
 
+    /// One without credentials, for tests.
+    #[cfg(test)]
+    pub fn plain(server: &str) -> Api {
+        Api { agent: agent(TlsConfig::builder().build()), server: server.to_owned() }
+    }
+
     /// The API of a cluster of this host, with the credentials in its folder.
     ///
     /// # Errors
@@ -79,6 +85,16 @@ impl Api {
     /// As [`Api::get`].
     pub fn post(&self, path: &str, media_type: &str, body: &mut dyn Read) -> Result<Response<Body>> {
         let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
+        judge(request.send(ureq::SendBody::from_reader(&mut { body })), path)
+    }
+
+    /// PUT of `length` bytes, which are read as they are sent.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn put(&self, path: &str, length: u64, body: &mut dyn Read) -> Result<Response<Body>> {
+        let request = self.agent.put(format!("{}{path}", self.server)).content_type("application/octet-stream");
+        let request = request.header("content-length", length.to_string());
         judge(request.send(ureq::SendBody::from_reader(&mut { body })), path)
     }
 

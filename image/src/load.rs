@@ -1,0 +1,136 @@
+//! Sends images to a cluster: asks what it lacks, sends only that, two blobs at a time, and goes on where a connection
+//! broke off.
+
+mod send;
+#[cfg(test)]
+mod tests;
+
+use crate::archive::{Archive, Image};
+use crate::cluster::access::{Answered, Api, json_of};
+use crate::exit::{Code, Failure};
+use crate::interrupt::Interrupt;
+use anyhow::{Context, Result, anyhow};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How often a load begins anew after the connection broke. What has arrived is not sent again.
+const ROUNDS_MAX: u32 = 6;
+/// The pause before the second round; it doubles. A machine that was paused, or whose node restarts, is back by then.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a cluster made of an image.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Its names, written out.
+    pub names: Vec<String>,
+    /// The digest of its configuration.
+    pub id: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// Bytes that were sent; the rest was there.
+    #[serde(default)]
+    pub sent: u64,
+}
+
+/// What the machine answers to the first step.
+#[derive(Debug, Deserialize)]
+struct Begun {
+    load: String,
+    missing: Vec<Missing>,
+}
+
+/// A blob that the machine lacks, from a byte on.
+#[derive(Clone, Debug, Deserialize)]
+struct Missing {
+    digest: String,
+    offset: u64,
+}
+
+/// Loads one image under these names. `progress` is told of bytes done and bytes in all.
+///
+/// # Errors
+/// `Refused` when the machine does not take the image, in its words; `TimedOut` when it could not be reached for all
+/// rounds; `Interrupted`.
+pub fn load(
+    api: &Api,
+    archive: &Archive,
+    image: &Image,
+    names: &[String],
+    interrupt: &Interrupt,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Loaded> {
+    let mut sent = 0;
+    let mut pause = FIRST_PAUSE;
+    for round in 1.. {
+        match attempt(api, archive, image, names, interrupt, progress, &mut sent) {
+            Ok(loaded) => return Ok(Loaded { sent, ..loaded }),
+            Err(error) => {
+                interrupt.check()?;
+                if !worth_another(&error) {
+                    return Err(error);
+                }
+                if round == ROUNDS_MAX {
+                    let message = format!("the cluster broke off {ROUNDS_MAX} times: {error:#}");
+                    return Err(Failure::new(Code::TimedOut, message)
+                        .advice("the same command goes on from here")
+                        .into());
+                }
+            }
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+    }
+    unreachable!("the last round returns")
+}
+
+/// One round, from the question to the image.
+fn attempt(
+    api: &Api,
+    archive: &Archive,
+    image: &Image,
+    names: &[String],
+    interrupt: &Interrupt,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    sent: &mut u64,
+) -> Result<Loaded> {
+    let blobs: Vec<_> = image.blobs.iter().map(|blob| json!({ "digest": blob.digest, "size": blob.size })).collect();
+    let begun: Begun = post(api, "/skerry/v1/images/missing", &json!({ "blobs": blobs }))?;
+    let wanted = send::wanted(image, &begun.missing)?;
+    send::all(api, archive, &begun.load, wanted, interrupt, progress, sent)?;
+    let last = json!({ "load": begun.load, "names": names, "manifest": image.manifest });
+    post(api, "/skerry/v1/images", &last)
+}
+
+/// One question in JSON.
+fn post<T: DeserializeOwned>(api: &Api, path: &str, question: &Value) -> Result<T> {
+    let question = question.to_string();
+    let answer = api.post(path, "application/json", &mut question.as_bytes()).map_err(refusal)?;
+    serde_json::from_value(json_of(answer)?).with_context(|| format!("reading the answer of {path}"))
+}
+
+/// Whether the same may go well a little later: the connection broke, or the machine says so.
+fn worth_another(error: &anyhow::Error) -> bool {
+    if error.chain().any(|cause| cause.is::<Failure>()) {
+        return false;
+    }
+    match error.chain().find_map(|cause| cause.downcast_ref::<Answered>()) {
+        Some(answered) => matches!(answered.code, 404 | 409 | 429 | 503),
+        None => true,
+    }
+}
+
+/// What the machine says of the image itself is the end of it.
+fn refusal(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Answered>() {
+        Some(answered) if matches!(answered.code, 400 | 413 | 422) => {
+            anyhow!(Failure::new(Code::Refused, answered.message.clone()))
+        }
+        Some(answered) if matches!(answered.code, 401 | 403) => {
+            let failure = Failure::new(Code::Refused, answered.message.clone());
+            anyhow!(failure.advice("the credentials in the cluster's folder are not those of its administrator"))
+        }
+        _ => error,
+    }
+}
