@@ -7,7 +7,14 @@
 pub mod cri;
 pub mod env;
 pub mod images;
+pub mod labels;
+pub mod memory;
 pub mod objects;
+pub mod observed;
+pub mod plan;
+pub mod pod;
 pub mod probe;
+pub mod restart;
 pub mod server;
+pub mod status;
 pub mod volumes;
