@@ -78,7 +78,7 @@ impl Emulator {
 struct Found {
     host_boot: String,
     emulator: String,
-    kernel: String,
+    boots: String,
     works: bool,
 }
 
@@ -109,9 +109,11 @@ pub async fn choose(choice: Choice, emulator: &Emulator, image: &Image, interrup
 
 /// Whether KVM works: by an earlier probe under the same circumstances, or a new one.
 async fn cached(emulator: &Emulator, image: &Image, interrupt: &Interrupt) -> Result<bool> {
-    let kernel = image.manifest.files.get(crate::build::KERNEL).map(|entry| entry.sha256.clone()).unwrap_or_default();
+    let hash = |name: &str| image.manifest.files.get(name).map(|entry| entry.sha256.clone()).unwrap_or_default();
+    // Init is in the root file system: a probe of one without it says nothing of another.
+    let boots = format!("{} {}", hash(crate::build::KERNEL), hash(crate::build::ROOT));
     let host_boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    let wanted = Found { host_boot, emulator: emulator.version.clone(), kernel, works: false };
+    let wanted = Found { host_boot, emulator: emulator.version.clone(), boots, works: false };
     let file = place::cache().map(|folder| folder.join(CACHE)).ok();
     let known = file.as_deref().and_then(read);
     if let Some(known) = known.filter(|known| Found { works: known.works, ..wanted.clone() } == *known) {

@@ -58,6 +58,8 @@ impl End {
 pub struct Report {
     /// The emulator's process.
     pub pid: u32,
+    /// The supervisor's process.
+    pub supervisor: u32,
     /// How the machine runs.
     pub accelerator: Accelerator,
     /// When the emulator was started, milliseconds since 1970.

@@ -118,6 +118,7 @@ mod tests {
         let lines = milestones.iter().map(|name| format!("{{\"skerry\":\"{name}\",\"t_ms\":1}}"));
         Report {
             pid: 1,
+            supervisor: 2,
             accelerator: Accelerator::Tcg,
             started_ms: 0,
             port: 6443,

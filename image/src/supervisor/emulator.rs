@@ -223,6 +223,7 @@ fn pid_of(pid: u32) -> Pid {
 fn report(running: &life::Running, settings: &Settings) -> Report {
     Report {
         pid: running.pid,
+        supervisor: std::process::id(),
         accelerator: running.accelerator,
         started_ms: running.started_ms,
         port: settings.port,
