@@ -73,7 +73,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let keys = store_key::keys(settings)?;
     let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys, outgoing(&pki)?).await;
     let server = opened.map_err(|e| anyhow!(e))?;
-    let means = Means { pki: pki.clone(), login: login(settings)? };
+    let means = Means { pki: pki.clone(), login: login(settings, pid1)? };
     if server.machine.set(machine::routes(&means)).is_err() {
         bail!("the machine's paths were set twice");
     }
@@ -93,12 +93,13 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
 }
 
 /// The one-time code, and the note of its use: gone with the boot in a machine, beside the store elsewhere.
-fn login(settings: &Settings) -> Result<Option<machine::login::Settings>> {
+fn login(settings: &Settings, pid1: &Pid1) -> Result<Option<machine::login::Settings>> {
     let code = match &settings.login_file {
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             Some(Code::parse(text.trim()).with_context(|| format!("--login-code {}", file.display()))?)
         }
+        None if settings.machine && settings.login_code.is_none() => Some(show_code(pid1)?),
         None => settings.login_code.clone(),
     };
     let (opened, spent) = match settings.machine {
@@ -106,6 +107,13 @@ fn login(settings: &Settings) -> Result<Option<machine::login::Settings>> {
         false => (sys::clock::since_start(), settings.data.join("login.spent")),
     };
     Ok(code.map(|code| machine::login::Settings { code, opened, spent }))
+}
+
+/// A code for whoever sits before a machine that nobody gave one. On screens only: serial lines are kept and read.
+fn show_code(pid1: &Pid1) -> Result<Code> {
+    let code = Code::generate()?;
+    pid1.show(&format!("to get a kubeconfig within ten minutes: skerry login HOST:PORT --code {}", *code.to_text()));
+    Ok(code)
 }
 
 fn request(settings: &Settings, service: Ipv4Addr) -> pki::Request {
