@@ -51,7 +51,28 @@ fn validate(object: &Tree, faults: &mut Faults) {
         not_negative(&spec.at(field), faults);
     }
     not_negative(&spec.down(&["updateStrategy", "rollingUpdate", "partition"]), faults);
-    selector_and_template(object, &["Always"], faults);
+    selector_and_template(&with_claims(object), &["Always"], faults);
+}
+
+/// The set with its template as its pods get it: each claim is a volume that containers may mount, and the names of the
+/// pods are the controller's own (upstream's `ValidateStatefulSetSpec`).
+fn with_claims(object: &Tree) -> Tree {
+    let claims = object.list_at(&["spec", "volumeClaimTemplates"]).iter().map(|claim| meta::name(claim).to_owned());
+    let claims: Vec<String> = claims.collect();
+    let kept = object.list_at(&["spec", "template", "spec", "volumes"]).iter();
+    let mut volumes: Vec<Tree> =
+        kept.filter(|volume| !claims.iter().any(|claim| volume.str_at(&["name"]) == Some(claim))).cloned().collect();
+    for claim in &claims {
+        let name = claim.as_str();
+        volumes.push(api::tree!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+    }
+    let mut object = object.clone();
+    object.remove_at(&["spec", "template", "spec", "hostname"]);
+    object.remove_at(&["spec", "template", "spec", "subdomain"]);
+    if !claims.is_empty() {
+        object.set_at(&["spec", "template", "spec", "volumes"], Tree::from(volumes));
+    }
+    object
 }
 
 /// What a stateful set may change.
@@ -120,4 +141,23 @@ fn daemon_cells(object: &Tree, now: i64) -> Vec<Tree> {
         images,
         selector_cell(object),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_of_the_set_is_a_volume_of_its_template() {
+        let set = api::tree!({"spec": {
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+            "template": {"spec": {"hostname": "x", "volumes": [{"name": "data"}, {"name": "other"}]}}
+        }});
+        let seen = with_claims(&set);
+        let volumes = seen.list_at(&["spec", "template", "spec", "volumes"]);
+        let names: Vec<_> = volumes.iter().map(|volume| volume.str_at(&["name"]).unwrap()).collect();
+        assert_eq!(names, ["other", "data"]);
+        assert_eq!(volumes[1].str_at(&["persistentVolumeClaim", "claimName"]), Some("data"));
+        assert_eq!(seen.at(&["spec", "template", "spec", "hostname"]), None);
+    }
 }
