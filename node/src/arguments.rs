@@ -48,6 +48,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub login_code: Option<PathBuf>,
 
+    /// The socket of the containerd whose images the API loads, lists and removes [default: none, or the machine's]
+    #[arg(long, value_name = "SOCKET")]
+    pub containerd: Option<PathBuf>,
+
     /// What to log, such as info or apiserver=debug,info [default: info]
     #[arg(long, value_name = "FILTER", env = "SKERRY_LOG")]
     pub log: Option<String>,

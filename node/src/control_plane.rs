@@ -73,7 +73,8 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let keys = store_key::keys(settings)?;
     let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys, outgoing(&pki)?).await;
     let server = opened.map_err(|e| anyhow!(e))?;
-    let means = Means { pki: pki.clone(), login: login(settings, pid1)? };
+    let images = settings.containerd.as_deref().map(kubelet::images::Images::at).transpose()?;
+    let means = Means { pki: pki.clone(), login: login(settings, pid1)?, images };
     if server.machine.set(machine::routes(&means)).is_err() {
         bail!("the machine's paths were set twice");
     }

@@ -1,5 +1,6 @@
 //! The machine's own paths of the API (`/skerry/v1/…`): one file and one line each.
 
+mod images;
 pub mod login;
 mod logs;
 
@@ -13,10 +14,14 @@ pub struct Means {
     pub pki: Arc<Pki>,
     /// The one-time code and its window; none where nobody may log in with one.
     pub login: Option<login::Settings>,
+    /// The images; none where there is no containerd.
+    pub images: Option<kubelet::images::Images>,
 }
 
 /// Every path.
 pub fn routes(means: &Means) -> Routes {
     let login = Arc::new(login::Login::new(means.pki.clone(), means.login.as_ref()));
-    Routes::new(vec![login::authority(login.clone()), login::login(login), logs::services(), logs::logs()])
+    let mut routes = vec![login::authority(login.clone()), login::login(login), logs::services(), logs::logs()];
+    routes.extend(means.images.iter().flat_map(images::routes));
+    Routes::new(routes)
 }

@@ -16,6 +16,8 @@ pub use keys::Given;
 
 /// Where a machine keeps the store, keys and certificates.
 const MACHINE_DATA: &str = "/var/lib/skerry/node";
+/// Where a machine's container engine listens.
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
 /// Node n has the address 10.250.0.n on link `cluster0`.
 const NODES: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 0);
 /// Node n has the pods 10.244.(n-1).0/24.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub kubelet: bool,
     /// Whether this is the appliance, with PID 1 of ours below it.
     pub machine: bool,
+    /// The socket of the container engine, where there is one.
+    pub containerd: Option<PathBuf>,
     /// Where an administrator's kubeconfig is written.
     pub kubeconfig_out: Option<PathBuf>,
     /// The one-time code for the first login, if the host chose one.
@@ -83,6 +87,7 @@ impl Settings {
             domain: "cluster.local".to_owned(),
             kubelet: !arguments.no_kubelet,
             machine,
+            containerd: arguments.containerd.or_else(|| machine.then(|| CONTAINERD.into())),
             kubeconfig_out: arguments.kubeconfig_out,
             login_code: given.text("login.code").map(Code::parse).transpose().context("login.code")?,
             login_file: arguments.login_code,

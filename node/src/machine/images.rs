@@ -1,0 +1,127 @@
+//! Images without a registry: loads, the list, and removal. The steps are told in `kubelet::images`; here they are paths.
+//!
+//! `POST images/missing` with `{"blobs":[{"digest","size"}]}` gives `{"load","missing":[{"digest","offset"}]}`;
+//! `PUT images/blobs/DIGEST?load=&size=&offset=` takes one blob; `POST images` with `{"load","names","manifest"}` makes
+//! the image; `GET images` lists; `DELETE images/NAME` removes.
+
+use api::Status;
+use apiserver::machine::{Answer, Request, Route};
+use apiserver::reply;
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use http_body_util::BodyDataStream;
+use kubelet::images::{Blob, Digest, Fault, Images, Load, Target};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::future::Future;
+
+/// Bytes of a question or of the last step: 512 blobs of some 120 bytes, and names.
+const QUESTION_BYTES_MAX: usize = 256 << 10;
+/// When to come again after the container engine did not answer, seconds: it restarts in less.
+const RETRY_SECONDS: u32 = 2;
+
+/// Every path.
+pub fn routes(images: &Images) -> Vec<Route> {
+    vec![
+        route(images, Method::POST, "images/missing", missing),
+        route(images, Method::PUT, "images/blobs/", ingest),
+        route(images, Method::POST, "images", finish),
+        route(images, Method::GET, "images", list),
+        route(images, Method::DELETE, "images/", remove),
+    ]
+}
+
+fn route<F>(images: &Images, method: Method, path: &'static str, run: fn(Images, Request) -> F) -> Route
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let images = images.clone();
+    Route::new(method, path, move |request| run(images.clone(), request))
+}
+
+#[derive(Deserialize)]
+struct Question {
+    blobs: Vec<Blob>,
+}
+
+async fn missing(images: Images, request: Request) -> Answer {
+    let question: Question = parse(request).await?;
+    said(&images.begin(&question.blobs).await.map_err(status)?)
+}
+
+async fn ingest(images: Images, request: Request) -> Answer {
+    let Request { parts, rest, query, body, .. } = request;
+    let number = |key: &str| -> Result<u64, Status> {
+        let value = query.number(key)?.unwrap_or(0);
+        u64::try_from(value).map_err(|_| Status::bad_request(format!("{key}: {value} is less than 0")))
+    };
+    let (size, offset) = (number("size")?, number("offset")?);
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| offset.checked_add(length) != Some(size)) {
+        let message = format!("size: the body does not end at byte {size} when it begins at byte {offset}");
+        return Err(Status::bad_request(message));
+    }
+    let load = Load::parse(query.text("load").unwrap_or_default()).map_err(status)?;
+    let blob = Blob { digest: Digest::parse(&rest).map_err(status)?, size };
+    images.ingest(&load, &blob, offset, BodyDataStream::new(body)).await.map_err(status)?;
+    said(&json!({ "digest": blob.digest }))
+}
+
+async fn finish(images: Images, request: Request) -> Answer {
+    let target: Target = parse(request).await?;
+    let finished = images.finish(&target).await.map_err(status)?;
+    tracing::info!(image = %finished.id, names = ?finished.names, "an image was loaded");
+    said(&finished)
+}
+
+async fn list(images: Images, _: Request) -> Answer {
+    said(&json!({ "images": images.list().await.map_err(status)? }))
+}
+
+async fn remove(images: Images, request: Request) -> Answer {
+    let removed = images.remove(&request.rest).await.map_err(status)?;
+    tracing::info!(image = request.rest, ?removed, "an image was removed");
+    said(&json!({ "removed": removed }))
+}
+
+async fn parse<T: DeserializeOwned>(request: Request) -> Result<T, Status> {
+    let body = request.whole(QUESTION_BYTES_MAX).await?;
+    serde_json::from_slice(&body).map_err(|error| Status::bad_request(format!("the body: {error}")))
+}
+
+fn said(answer: &impl Serialize) -> Answer {
+    let bytes = serde_json::to_vec(answer).map_err(|error| Status::internal(format!("writing an answer: {error}")))?;
+    Ok(reply::json(200, bytes))
+}
+
+/// A fault as the API reports it.
+fn status(fault: Fault) -> Status {
+    let text = fault.to_string();
+    match fault {
+        Fault::Invalid { field, message } => Status::bad_request(text).because("FieldValueInvalid", message, field),
+        Fault::NotFound(_) => Status::new(404, "NotFound", text),
+        Fault::Conflict(_) => Status::new(409, "Conflict", text),
+        Fault::Unavailable { .. } => Status::new(503, "ServiceUnavailable", text).retry_after(RETRY_SECONDS),
+        Fault::Failed { .. } => Status::internal(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_has_the_code_that_tells_a_client_what_to_do() {
+        for (fault, code) in [
+            (Fault::invalid("names", "none"), 400),
+            (Fault::NotFound("x".to_owned()), 404),
+            (Fault::Conflict("x".to_owned()), 409),
+            (Fault::Unavailable { call: "images.List", message: "x".to_owned() }, 503),
+            (Fault::Failed { call: "images.List", message: "x".to_owned() }, 500),
+        ] {
+            assert_eq!(status(fault.clone()).code, code, "{fault}");
+        }
+        assert_eq!(status(Fault::invalid("names", "none")).causes[0].field, "names");
+    }
+}
