@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// The shortest time between two looks. A pull or a rollout sends events by the hundred, and one look answers them all;
 /// upstream looks every five minutes.
@@ -57,22 +58,34 @@ impl Collector {
         let mut request = call(SubscribeRequest { filters: EVENTS.map(str::to_owned).to_vec() });
         // The stream has no end, and the first event may be days away.
         request.metadata_mut().remove("grpc-timeout");
-        let mut events =
-            self.images.client().events().subscribe(request).await.map_err(at("events.Subscribe"))?.into_inner();
+        let mut client = self.images.client().events();
+        // containerd answers with its first event and not before, so the first look does not wait for that.
+        let (looked, answer) = tokio::join!(self.look_and_tell(report), client.subscribe(request));
+        looked?;
+        let mut events = answer.map_err(at("events.Subscribe"))?.into_inner();
+        let mut due = false;
         loop {
-            let plan = self.look(Timestamp::now()).await?;
-            if !plan.remove.is_empty() || plan.falls_short() {
-                report(&plan);
-            }
-            let calm = tokio::time::Instant::now() + LOOK_PAUSE;
-            let Some(event) = events.next().await else { return Ok(()) };
-            event.map_err(at("events.Subscribe"))?;
-            // Whatever comes until the pause is over is answered by the same look.
-            while let Ok(event) = tokio::time::timeout_at(calm, events.next()).await {
-                let Some(event) = event else { return Ok(()) };
+            if !due {
+                let Some(event) = events.next().await else { return Ok(()) };
                 event.map_err(at("events.Subscribe"))?;
             }
+            let calm = Instant::now() + LOOK_PAUSE;
+            self.look_and_tell(report).await?;
+            due = false;
+            while let Ok(event) = timeout_at(calm, events.next()).await {
+                let Some(event) = event else { return Ok(()) };
+                event.map_err(at("events.Subscribe"))?;
+                due = true;
+            }
         }
+    }
+
+    async fn look_and_tell(&mut self, report: &impl Fn(&Plan)) -> Result<(), Fault> {
+        let plan = self.look(Timestamp::now()).await?;
+        if !plan.remove.is_empty() || plan.falls_short() {
+            report(&plan);
+        }
+        Ok(())
     }
 
     /// One look, and what it removed.

@@ -8,12 +8,18 @@ use bytes::Bytes;
 use containerd_client::services::v1::{AbortRequest, WriteAction, WriteContentRequest, WriteContentResponse};
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
 /// Bytes of one message. containerd takes 16 MiB; a larger one saves nothing, for it is written before the next is sent.
 const CHUNK: usize = 1 << 20;
+/// How long containerd may take for one message. The last one puts gigabytes on a slow disk.
+const ANSWER_WAIT: Duration = Duration::from_secs(600);
+/// How long the sender may be silent. A write that nobody goes on with would keep the next load from its blob.
+const PIECE_WAIT: Duration = Duration::from_secs(60);
 
 /// The name of a blob's unfinished write. The same for every load, so that a later one goes on with it.
 pub(super) fn reference(digest: &Digest) -> String {
@@ -126,10 +132,15 @@ impl Writer {
         let mut content = std::pin::pin!(content);
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut broken = None;
-        while let Some(piece) = content.next().await {
-            match piece {
-                Ok(piece) => chunk.extend_from_slice(&piece),
-                Err(error) => {
+        loop {
+            match timeout(PIECE_WAIT, content.next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(piece))) => chunk.extend_from_slice(&piece),
+                Err(_) => {
+                    broken = Some(format!("nothing came for {} s", PIECE_WAIT.as_secs()));
+                    break;
+                }
+                Ok(Some(Err(error))) => {
                     broken = Some(error.to_string());
                     break;
                 }
@@ -176,7 +187,8 @@ impl Writer {
     }
 
     async fn answer(&mut self) -> Result<WriteContentResponse, Stop> {
-        match self.answers.next().await {
+        let late = || tonic::Status::deadline_exceeded(format!("no answer within {} s", ANSWER_WAIT.as_secs()));
+        match timeout(ANSWER_WAIT, self.answers.next()).await.map_err(|_| late())? {
             Some(answer) => Ok(answer?),
             None => Err(at("content.Write")(tonic::Status::unavailable("the write ended without an answer")).into()),
         }

@@ -75,17 +75,27 @@ impl Images {
         Ok(known.into_values().collect())
     }
 
-    /// Follows a target to the image for this machine; `None` when that is not here.
+    /// A blob that is here and not too long. Others put records into the store too, of things that are no images, and
+    /// one of those must not hide the rest.
+    async fn read_if_fit(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Fault> {
+        match self.read(digest, bytes_max).await {
+            Err(Fault::Invalid { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Follows a target to the image for this machine; `None` when that is not here, or is no image.
     async fn resolve(&self, mut target: Descriptor) -> Result<Option<Parts>, Fault> {
         for _ in 0..DEPTH_MAX {
-            let Some(bytes) = self.read(&target.digest, MANIFEST_BYTES_MAX).await? else { return Ok(None) };
+            let Some(bytes) = self.read_if_fit(&target.digest, MANIFEST_BYTES_MAX).await? else { return Ok(None) };
             if target.is_index() {
-                let Some(chosen) = choose(&bytes)? else { return Ok(None) };
+                let Ok(Some(chosen)) = choose(&bytes) else { return Ok(None) };
                 target = chosen;
                 continue;
             }
-            let manifest = Manifest::parse(&bytes)?;
-            let Some(config) = self.read(&manifest.config.digest, CONFIG_BYTES_MAX).await? else { return Ok(None) };
+            let Ok(manifest) = Manifest::parse(&bytes) else { return Ok(None) };
+            let config = self.read_if_fit(&manifest.config.digest, CONFIG_BYTES_MAX).await?;
+            let Some(config) = config else { return Ok(None) };
             let size = target.size + manifest.children().map(|child| child.size).sum::<u64>();
             // What is no container image, an attestation or a chart, has a configuration of another form.
             let chain = Config::parse(&config).ok().and_then(|config| config.chain());
