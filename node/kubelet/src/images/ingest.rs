@@ -18,6 +18,10 @@ use tonic::{Code, Streaming};
 const CHUNK: usize = 1 << 20;
 /// How long containerd may take for one message. The last one puts gigabytes on a slow disk.
 const ANSWER_WAIT: Duration = Duration::from_secs(600);
+/// The first pause before a blob that another write holds is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest of these pauses. After it the other write is alive, and the sender is told.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long the sender may be silent. A write that nobody goes on with would keep the next load from its blob.
 const PIECE_WAIT: Duration = Duration::from_secs(60);
 
@@ -44,7 +48,7 @@ impl Images {
             return Err(Fault::invalid("size", message));
         }
         let write = async {
-            let mut writer = Writer::open(self, load, blob).await?;
+            let mut writer = Writer::open_unlocked(self, load, blob).await?;
             writer.begin(offset).await?;
             writer.fill(content).await?;
             writer.commit().await
@@ -101,6 +105,19 @@ struct Writer {
 }
 
 impl Writer {
+    /// As `open`, but waits a little for a write that has just ended: containerd lets a blob go some milliseconds
+    /// after the connection of its writer broke, and says nothing when it does.
+    async fn open_unlocked(images: &Images, load: &Load, blob: &Blob) -> Result<Writer, Stop> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Writer::open(images, load, blob).await {
+                Err(Stop::Fault(Fault::Conflict(_))) if pause <= LONGEST_PAUSE => tokio::time::sleep(pause).await,
+                other => return other,
+            }
+            pause *= 2;
+        }
+    }
+
     /// Opens or goes on with the write of a blob.
     async fn open(images: &Images, load: &Load, blob: &Blob) -> Result<Writer, Stop> {
         let (sender, receiver) = mpsc::channel(1);

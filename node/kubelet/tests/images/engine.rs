@@ -20,7 +20,7 @@ impl Engine {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let config = format!(
-            "version = 3\nroot = {:?}\nstate = {:?}\n[grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n\
+            "version = 3\ndisabled_plugins = ['io.containerd.nri.v1.nri']\nroot = {:?}\nstate = {:?}\n[grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n\
              [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'skerry.local/pause:1'\n\
              [plugins.'io.containerd.internal.v1.opt']\npath = {:?}\n\
              [plugins.'io.containerd.metadata.v1.bolt']\ncontent_sharing_policy = 'shared'\n\
