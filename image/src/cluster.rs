@@ -5,6 +5,7 @@ pub mod access;
 pub mod ask;
 pub mod context;
 pub mod emulator;
+pub mod enter;
 pub mod images;
 pub mod life;
 pub mod milestones;

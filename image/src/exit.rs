@@ -106,7 +106,9 @@ impl Failure {
     /// The failure inside an error, with the context that was put around it; any other error is unexpected.
     pub fn of(error: anyhow::Error) -> Failure {
         let message = format!("{error:#}");
-        match error.chain().find_map(|cause| cause.downcast_ref::<Failure>()) {
+        // Put around a cause as its context, or the cause itself.
+        let inner = error.downcast_ref::<Failure>();
+        match inner.or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<Failure>())) {
             Some(inner) => Failure { message, ..inner.clone() },
             None => Failure::new(Code::Unexpected, message)
                 .advice("this should not happen: please report it with the command, `skerry version` and this message"),
@@ -133,6 +135,14 @@ mod tests {
         let failure = Failure::of(error);
         assert_eq!(failure.code, Code::Taken);
         assert_eq!(failure.message, "starting x: port 6443 is taken");
+    }
+
+    #[test]
+    fn a_failure_that_was_put_around_a_cause_decides() {
+        let error = anyhow::anyhow!("connection refused").context(Failure::new(Code::NoCluster, "no API"));
+        let failure = Failure::of(error.context("listing images"));
+        assert_eq!(failure.code, Code::NoCluster);
+        assert_eq!(failure.message, "listing images: no API: connection refused");
     }
 
     #[test]

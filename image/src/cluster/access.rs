@@ -76,7 +76,7 @@ impl Api {
     /// # Errors
     /// When the machine cannot be reached, or answers with a failure: then in its words.
     pub fn get(&self, path: &str) -> Result<Response<Body>> {
-        judge(self.agent.get(format!("{}{path}", self.server)).call(), path)
+        told(judge(self.agent.get(format!("{}{path}", self.server)).call(), path))
     }
 
     /// POST of a body that is read as it is sent.
@@ -85,7 +85,7 @@ impl Api {
     /// As [`Api::get`].
     pub fn post(&self, path: &str, media_type: &str, body: &mut dyn Read) -> Result<Response<Body>> {
         let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
-        judge(request.send(ureq::SendBody::from_reader(&mut { body })), path)
+        told(judge(request.send(ureq::SendBody::from_reader(&mut { body })), path))
     }
 
     /// PUT of `length` bytes, which are read as they are sent.
@@ -103,7 +103,7 @@ impl Api {
     /// # Errors
     /// As [`Api::get`].
     pub fn delete(&self, path: &str) -> Result<Response<Body>> {
-        judge(self.agent.delete(format!("{}{path}", self.server)).call(), path)
+        told(judge(self.agent.delete(format!("{}{path}", self.server)).call(), path))
     }
 }
 
@@ -114,6 +114,25 @@ impl Api {
 pub fn json_of(mut response: Response<Body>) -> Result<Value> {
     let bytes = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().context("reading an answer")?;
     serde_json::from_slice(&bytes).context("reading an answer as JSON")
+}
+
+/// A failure to call as commands end with it: which of them the user can mend.
+fn told(answer: Result<Response<Body>>) -> Result<Response<Body>> {
+    answer.map_err(|error| match error.downcast_ref::<Answered>().map(|answered| answered.code) {
+        None => error.context(
+            Failure::new(Exit::NoCluster, "the cluster's API does not answer")
+                .advice("skerry status shows how the machine fares"),
+        ),
+        Some(401 | 403) => error.context(
+            Failure::new(Exit::Refused, "the cluster does not take its administrator's certificate any more")
+                .advice("skerry stop and skerry start win a new one"),
+        ),
+        Some(503) => error.context(
+            Failure::new(Exit::NoCluster, "the machine cannot do this now")
+                .advice("try again once skerry status says that it is ready"),
+        ),
+        Some(_) => error,
+    })
 }
 
 /// An answer that is no failure.

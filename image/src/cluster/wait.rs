@@ -53,6 +53,7 @@ impl<'a> Wait<'a> {
                 return Ok(());
             }
             if let Some(failed) = self.report.milestone("failed") {
+                // It stays up for diagnosis; another start would find the same.
                 let message = format!("{}: {}", failed.text("phase"), failed.text("reason"));
                 return Err(self.not_up(&message, failed.text("advice")));
             }

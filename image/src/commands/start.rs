@@ -12,10 +12,10 @@ use crate::cluster::images::Image;
 use crate::cluster::ports::{self, Protocol};
 use crate::cluster::settings::{self, Settings, Wish};
 use crate::cluster::wait::Wait;
-use crate::cluster::{Cluster, access, context as kubeconfig, life};
+use crate::cluster::{Cluster, access, context as kubeconfig, enter, life};
 use crate::exit::{Code, Failure};
 use crate::steps::Step;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, FromArgMatches};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -37,9 +37,6 @@ pub const COMMAND: Command = Command {
         context.runtime.block_on(run(&arguments, context))
     },
 };
-
-/// Between two tries to log in when the connection breaks; the API has said that it is there.
-const LOGIN_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -160,7 +157,7 @@ async fn start(
             step.done("");
         }
         let step = Step::begin(output, "Access");
-        log_in(cluster, &settings, deadline, context).await?;
+        enter::enter(cluster, settings.port, deadline, &context.interrupt).await?;
         kubeconfig = merge(context, cluster)?;
         step.done(&kubeconfig.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
     }
@@ -265,42 +262,6 @@ fn secrets(cluster: &Cluster) -> Result<()> {
     }
     let code = pki::login::Code::generate()?;
     pki::folder::replace(&cluster.path(CODE), code.to_text().as_bytes(), 0o600)
-}
-
-/// Wins the administrator's certificate of this boot, unless an earlier command did.
-async fn log_in(cluster: &Cluster, settings: &Settings, deadline: Instant, context: &Context) -> Result<()> {
-    let code = match std::fs::read_to_string(cluster.path(CODE)) {
-        Ok(text) => pki::login::Code::parse(&text).context("reading this boot's code")?,
-        // The code is removed when it has been used.
-        Err(_) if access::entry(cluster)?.is_some() => return Ok(()),
-        Err(_) => bail!(
-            Failure::new(Code::NoCluster, format!("nobody has logged in to cluster {:?}", cluster.name))
-                .advice("skerry stop and skerry start it: each boot has a new code")
-        ),
-    };
-    let server = format!("https://127.0.0.1:{}", settings.port);
-    loop {
-        let (to, name, with) = (server.clone(), cluster.name.clone(), code.clone());
-        let attempt = context.runtime.spawn_blocking(move || access::login(&to, &name, &with)).await?;
-        match attempt {
-            Ok(entry) => {
-                let text = pki::kubeconfig::write(&entry)?;
-                pki::folder::replace(&cluster.path(access::FILE), text.as_bytes(), 0o600)?;
-                std::fs::remove_file(cluster.path(CODE)).context("removing the code that was used")?;
-                break;
-            }
-            Err(error) if error.chain().any(|cause| cause.is::<Failure>()) || Instant::now() > deadline => {
-                return Err(error.context("logging in to the machine"));
-            }
-            Err(_) => tokio::select! {
-                () = tokio::time::sleep(LOGIN_AGAIN) => {}
-                () = context.interrupt.wait() => context.interrupt.check()?,
-            },
-        }
-    }
-    let mut supervisor = life::running(cluster).await?;
-    supervisor.ask::<Value>(&json!({"do": "credentials"})).await?;
-    Ok(())
 }
 
 /// Puts the context into the user's kubeconfig. A home that cannot be written does not spoil a cluster that runs.

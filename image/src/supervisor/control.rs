@@ -96,7 +96,11 @@ async fn perform(shared: &Shared, request: Request) -> Result<Value> {
     match request {
         Request::PowerButton {} => shared.monitor.run("system_powerdown", json!({})).await?,
         Request::Cut {} => shared.monitor.run("quit", json!({})).await?,
-        Request::GoOn {} => shared.monitor.run("cont", json!({})).await?,
+        Request::GoOn {} => {
+            let answer = shared.monitor.run("cont", json!({})).await?;
+            shared.report.send_modify(|report| report.paused = None);
+            answer
+        }
         Request::Credentials {} => {
             // Full means that the main loop is about to look.
             let _ = shared.credentials.try_send(());

@@ -208,3 +208,14 @@ fn a_disk_grows_with_a_later_start_and_never_shrinks() {
     assert_eq!(host.run(&["start", "--disk", "3G"]).code, 0);
     assert_eq!(size(), 3 << 30);
 }
+
+#[test]
+fn a_home_with_a_long_path_does_not_outgrow_a_socket() {
+    let host = Host::new();
+    let deep = host.image().join("d".repeat(150));
+    let deep = [("XDG_DATA_HOME", deep.to_str().unwrap())];
+    let start = host.run_with(&["start", "--append", "fake=ready"], &deep);
+    assert_eq!(start.code, 0, "{start:?}");
+    assert_eq!(host.run_with(&["status"], &deep).code, 0);
+    assert_eq!(host.run_with(&["delete"], &deep).code, 0);
+}
