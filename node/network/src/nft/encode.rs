@@ -222,8 +222,10 @@ fn stick(of: Family, pick: &Pick, sticky: &Sticky) -> Vec<Expr> {
 fn pick_sticky(of: Family, pick: &Pick, sticky: &Sticky) -> Vec<Expr> {
     let mut all = pick_random(of, pick);
     all.extend(load_memory_key(of, pick));
-    // An update leaves the value of an element that is there, and that one names a backend that is gone.
-    all.push(DynsetExpr::new(DynsetOp::Delete, &sticky.memory, word(0)).into());
+    // An update leaves the value of an element that is there, and that one names a backend that is gone. The kernel
+    // wants a value in every change of a map, also where it has no use for it.
+    let forget = DynsetExpr::new(DynsetOp::Delete, &sticky.memory, word(0));
+    all.push(forget.sreg_data(word(backend_at(of))).into());
     all.push(remember(of, sticky));
     all.push(dnat(of, backend_at(of)));
     all
