@@ -93,13 +93,11 @@ pub struct Front {
     pub protocol: Protocol,
 }
 
-/// The maps of [`Part::Stick`] and [`Part::PickSticky`].
+/// What [`Part::Stick`] and [`Part::PickSticky`] remember.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
-    /// Map: front, source address to the backend's address and port; dynamic.
+    /// Map: front, policy, source address to the backend's address and port; dynamic.
     pub memory: String,
-    /// Set: front, policy, and the backends that may be used.
-    pub alive: String,
     /// How long a source is remembered after its last new connection.
     pub timeout: Duration,
 }
@@ -152,7 +150,8 @@ pub enum Part {
     DnatByMap(Vec<Field>, String),
     /// Rewrites the destination to a random backend.
     DnatPick(Pick),
-    /// Rewrites the destination to the backend that this source had before, when it may still be used.
+    /// Rewrites the destination to the backend that this source had before. Backends that are gone are taken
+    /// out of the memory with [`Tables::forget`].
     Stick(Pick, Sticky),
     /// Rewrites the destination to a random backend and remembers it for this source.
     PickSticky(Pick, Sticky),

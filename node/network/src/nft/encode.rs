@@ -137,33 +137,33 @@ fn masquerade() -> Expr {
 }
 
 /// Sets policies and protocols of one front apart, in one number.
-fn label(pick: &Pick, policy: u32) -> u32 {
-    policy << 8 | u32::from(pick.front.protocol.number())
+fn label(pick: &Pick) -> u32 {
+    pick.policy << 8 | u32::from(pick.front.protocol.number())
 }
 
 /// The parts of a key in [`Pick::backends`].
 #[must_use]
 pub(crate) fn pick_key(pick: &Pick, place: u32) -> Key {
-    let Pick { front, policy, .. } = pick;
-    let label = label(pick, *policy);
+    let front = pick.front;
+    let label = label(pick);
     Key(vec![Value::Address(front.address), Value::Port(front.port), Value::Mark(label), Value::Mark(place)])
 }
 
-/// The parts of a key in [`Sticky::alive`].
+/// The parts of a key that names a backend of a pick: what a memory's key begins with, then what it leads to.
 #[must_use]
-pub(crate) fn alive_key(pick: &Pick, backend: [Value; 2]) -> Key {
-    let Pick { front, policy, .. } = pick;
-    let label = label(pick, *policy);
-    Key([&[Value::Address(front.address), Value::Port(front.port), Value::Mark(label)], &backend[..]].concat())
+pub(crate) fn backend_key(pick: &Pick, backend: [Value; 2]) -> Key {
+    let label = label(pick);
+    Key([&[Value::Address(pick.front.address), Value::Port(pick.front.port), Value::Mark(label)], &backend[..]]
+        .concat())
 }
 
-fn load_front(pick: &Pick, policy: u32, at: usize) -> [Expr; 3] {
+fn load_front(pick: &Pick, at: usize) -> [Expr; 3] {
     let words = Family::of(pick.front.address).words();
     let load = |at, value: Value| Expr::Immediate { dreg: word(at), data: value.bytes() };
     [
         load(at, Value::Address(pick.front.address)),
         load(at + words, Value::Port(pick.front.port)),
-        load(at + words + 1, Value::Mark(label(pick, policy))),
+        load(at + words + 1, Value::Mark(label(pick))),
     ]
 }
 
@@ -187,16 +187,16 @@ fn protocol(number: u8) -> [Expr; 2] {
 /// A random backend's address and port, at [`backend_at`].
 fn pick_random(of: Family, pick: &Pick) -> Vec<Expr> {
     let mut all = Vec::from(protocol(pick.front.protocol.number()));
-    all.extend(load_front(pick, pick.policy, 0));
+    all.extend(load_front(pick, 0));
     let place = word(of.words() + 2);
     all.push(Expr::Numgen { dreg: place, kind: NumgenKind::Random, modulus: pick.count, offset: 0 });
     all.push(look_up(&pick.backends, 0, Some(word(backend_at(of)))));
     all
 }
 
-/// The key of a source in the memory: its front without the policy, then its address.
+/// The key of a source in the memory: its front, then its address.
 fn load_memory_key(of: Family, pick: &Pick) -> Vec<Expr> {
-    let mut all = Vec::from(load_front(pick, 0, 0));
+    let mut all = Vec::from(load_front(pick, 0));
     all.push(load_field(of, Field::Source, of.words() + 2));
     all
 }
@@ -210,10 +210,6 @@ fn stick(of: Family, pick: &Pick, sticky: &Sticky) -> Vec<Expr> {
     let mut all = Vec::from(protocol(pick.front.protocol.number()));
     all.extend(load_memory_key(of, pick));
     all.push(look_up(&sticky.memory, 0, Some(word(backend_at(of)))));
-    // The front is put right before the backend that was found, so that both are one key.
-    all.extend(load_front(pick, pick.policy, of.words()));
-    all.push(look_up(&sticky.alive, of.words(), None));
-    all.extend(load_memory_key(of, pick));
     all.push(remember(of, sticky));
     all.push(dnat(of, backend_at(of)));
     all
@@ -222,10 +218,6 @@ fn stick(of: Family, pick: &Pick, sticky: &Sticky) -> Vec<Expr> {
 fn pick_sticky(of: Family, pick: &Pick, sticky: &Sticky) -> Vec<Expr> {
     let mut all = pick_random(of, pick);
     all.extend(load_memory_key(of, pick));
-    // An update leaves the value of an element that is there, and that one names a backend that is gone. The kernel
-    // wants a value in every change of a map, also where it has no use for it.
-    let forget = DynsetExpr::new(DynsetOp::Delete, &sticky.memory, word(0));
-    all.push(forget.sreg_data(word(backend_at(of))).into());
     all.push(remember(of, sticky));
     all.push(dnat(of, backend_at(of)));
     all
@@ -322,7 +314,7 @@ fn key_type(of: Family, parts: &[Type]) -> SetKeyType {
     }
 }
 
-fn set(rules: &Ruleset, name: &str, shape: &Set) -> nl::Set {
+pub(super) fn set(rules: &Ruleset, name: &str, shape: &Set) -> nl::Set {
     let mut set = nl::Set::new(rules.table, name).family(family(rules.family));
     set = set.key_type(key_type(rules.family, &shape.key));
     set = match shape.data.as_deref() {

@@ -1,9 +1,11 @@
 //! The kernel's nftables behind a narrow trait, so that a test can stand in for it.
 
-use super::encode::{family, transaction};
-use super::{Family, Op, Ruleset};
+use super::encode::{family, set, transaction};
+use super::{Family, Key, Op, Ruleset};
 use nix::sys::socket::{setsockopt, sockopt};
+use nlink::netlink::nftables::{SetElement, SetElementData};
 use nlink::netlink::{Connection, Nftables};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::os::fd::AsFd;
 
@@ -21,6 +23,12 @@ pub trait Tables: Send {
     /// # Errors
     /// What the kernel refused.
     fn commit(&mut self, rules: &Ruleset, ops: &[Op]) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Takes from a map that packets fill every element whose key begins with, and whose value ends, one of `gone`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    fn forget(&mut self, rules: &Ruleset, map: &str, gone: &[Key]) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// The kernel, in the network namespace of the thread that opened it.
@@ -59,6 +67,30 @@ impl Tables for Kernel {
     async fn commit(&mut self, rules: &Ruleset, ops: &[Op]) -> Result<(), String> {
         let what = |e| format!("change the nftables table {} ({} operations): {e}", rules.table, ops.len());
         let all = transaction(self.connection.transaction(), rules, ops).map_err(what)?;
+        all.commit(&self.connection).await.map_err(what)
+    }
+
+    async fn forget(&mut self, rules: &Ruleset, map: &str, gone: &[Key]) -> Result<(), String> {
+        let what = |e| format!("forget elements of {map} in {}: {e}", rules.table);
+        let gone: BTreeSet<Vec<u8>> = gone.iter().map(Key::bytes).collect();
+        let there = self.connection.list_set_elements(rules.table, map, family(rules.family)).await.map_err(what)?;
+        // A memory's key ends with the source's address.
+        let source = rules.family.words() * 4;
+        let is_gone = |element: &&SetElement| match element.data() {
+            Some(SetElementData::Value(value)) => {
+                let front = element.key().len().saturating_sub(source);
+                gone.contains(&[&element.key()[..front], &value[..]].concat())
+            }
+            _ => false,
+        };
+        let stale: Vec<SetElement> =
+            there.iter().filter(is_gone).map(|element| SetElement::new(element.key().to_vec())).collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let shape = set(rules, map, &rules.sets[map]);
+        let parts = stale.chunks(ELEMENTS_PER_MESSAGE_MAX);
+        let all = parts.fold(self.connection.transaction(), |all, some| all.destroy_set_elements(&shape, some));
         all.commit(&self.connection).await.map_err(what)
     }
 }

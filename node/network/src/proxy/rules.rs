@@ -3,14 +3,17 @@
 //! service port. Backends are elements of one map instead of anonymous ones in rules, and the memory of session
 //! affinity is one map instead of a set and a chain for each backend.
 //!
+//! Known limit: nft 1.0.6 aborts when it prints the rules of a Service with session affinity, because its printer does
+//! not know a value that is looked up in one map and stored in another; the kernel does.
+//!
 //! It must not know what is in the kernel.
 
 use super::Network;
 use super::endpoint::{Backend, Endpoints};
 use super::service::ServicePort;
 use super::topology::{Place, Usable, usable};
-use crate::nft::encode::{alive_key, pick_key};
-use crate::nft::{Data, Family, Field, Hook, Key, Part, Pick, Rule, Ruleset, Set, Sticky, Type, Value};
+use crate::nft::encode::{backend_key, pick_key};
+use crate::nft::{Data, Family, Field, Hook, Key, Op, Part, Pick, Rule, Ruleset, Set, Sticky, Type, Value};
 use std::net::IpAddr;
 
 /// The proxy's table, one in each family.
@@ -27,7 +30,8 @@ const CLUSTER_IPS: &str = "cluster-ips";
 const HAIRPIN: &str = "hairpin";
 const BACKENDS: &str = "backends";
 const ALIVE: &str = "affinity-backends";
-const MEMORY: &str = "affinity";
+/// The memory of session affinity.
+pub const MEMORY: &str = "affinity";
 const REJECT: &str = "reject";
 
 const CLUSTER_POLICY: u32 = 1;
@@ -60,6 +64,17 @@ pub fn desired(of: Family, known: &Known<'_>) -> Ruleset {
         port.write(of);
     }
     rules
+}
+
+/// The backends that must be forgotten after these operations: no rule asks the set of backends that may be remembered,
+/// it is there so that the difference names those that may be no longer.
+#[must_use]
+pub fn forgotten(ops: &[Op]) -> Vec<Key> {
+    let gone = ops.iter().filter_map(|op| match op {
+        Op::DeleteElements(set, keys) if set == ALIVE => Some(keys),
+        _ => None,
+    });
+    gone.flatten().cloned().collect()
 }
 
 /// What is there before the first Service.
@@ -199,9 +214,9 @@ impl Port<'_> {
             None => vec![vec![Part::DnatPick(pick)]],
             Some(timeout) => {
                 for backend in backends {
-                    self.rules.element(ALIVE, alive_key(&pick, values(*backend)), Data::Member);
+                    self.rules.element(ALIVE, backend_key(&pick, values(*backend)), Data::Member);
                 }
-                let sticky = Sticky { memory: MEMORY.to_owned(), alive: ALIVE.to_owned(), timeout };
+                let sticky = Sticky { memory: MEMORY.to_owned(), timeout };
                 vec![vec![Part::Stick(pick.clone(), sticky.clone())], vec![Part::PickSticky(pick, sticky)]]
             }
         };

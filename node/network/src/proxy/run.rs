@@ -5,10 +5,10 @@ use super::Network;
 use super::conntrack::{self, Expected};
 use super::endpoint::{Endpoints, endpoints};
 use super::health::{self, Answers};
-use super::rules::{Known, desired};
+use super::rules::{Known, MEMORY, desired, forgotten};
 use super::service::{ServicePort, ports};
 use super::topology::Place;
-use crate::nft::{Family, Kernel, Ruleset, Tables, plan, sweep};
+use crate::nft::{Family, Kernel, Plan, Ruleset, Tables, plan, sweep};
 use client::backoff::Backoff;
 use client::{Client, Informers, Object, Selection, Store};
 use k8s_openapi::api::core::v1::{Node, Service};
@@ -191,7 +191,7 @@ impl<T: Tables> Proxy<T> {
         let plan = plan(self.there.get(&of), &wanted);
         if !plan.ops.is_empty() {
             let began = Instant::now();
-            if let Err(why) = self.tables.commit(&plan.after, &plan.ops).await {
+            if let Err(why) = self.change(&plan).await {
                 self.there.remove(&of);
                 return Err(why);
             }
@@ -205,6 +205,12 @@ impl<T: Tables> Proxy<T> {
         self.there.insert(of, plan.after);
         self.wanted.insert(of, wanted);
         Ok(())
+    }
+
+    async fn change(&mut self, plan: &Plan) -> Result<(), String> {
+        self.tables.commit(&plan.after, &plan.ops).await?;
+        let gone = forgotten(&plan.ops);
+        if gone.is_empty() { Ok(()) } else { self.tables.forget(&plan.after, MEMORY, &gone).await }
     }
 
     /// Removes chains that have been empty for a while. What the kernel still holds on to goes after the next change.

@@ -174,7 +174,9 @@ fn affinity_keeps_a_client_at_its_backend_until_that_is_gone() {
     cluster.backends("web", "TCP", &[&left.address]);
     becomes(&c.namespace, "10.96.0.7:80", other);
     cluster.backends("web", "TCP", &[&a.address, &b.address]);
-    until("two backends", || machine.elements("ip", "skerry-proxy").get("backends").copied(), |n| *n == Some(2));
+    // When this later Service answers, both backends are back. (nft 1.0.6 cannot print rules that remember a value.)
+    cluster.service("later", json!({"clusterIP": "10.96.0.98"}), &[&left.address]);
+    becomes(&c.namespace, "10.96.0.98:80", other);
     assert!((0..30).all(|_| name(&c.namespace, "10.96.0.7:80") == other), "the client stays where it went");
 }
 

@@ -1,7 +1,7 @@
 //! What goes to the kernel when, with tables that only remember.
 
 use super::*;
-use crate::nft::Op;
+use crate::nft::{Key, Op};
 use serde_json::json;
 
 /// Remembers every transaction, and refuses as many as it is told to.
@@ -19,6 +19,10 @@ impl Tables for Remembered {
         }
         self.all.push(ops.to_vec());
         Ok(())
+    }
+
+    async fn forget(&mut self, _: &Ruleset, _: &str, gone: &[Key]) -> Result<(), String> {
+        panic!("no Service here has affinity, but {gone:?} are to be forgotten");
     }
 }
 
