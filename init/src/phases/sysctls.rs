@@ -13,9 +13,9 @@ const TABLE: &[(&str, &str)] = &[
     // Answers may come in by another link than the question went out by: bridges, dummies, forwarded ports.
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
-    // The service proxy must see what one pod sends to another over the bridge.
-    ("net/bridge/bridge-nf-call-iptables", "1"),
-    ("net/bridge/bridge-nf-call-ip6tables", "1"),
+    // Pods reach each other through their gateway, so every packet is routed; filtering it on the bridge, too, is waste.
+    ("net/bridge/bridge-nf-call-iptables", "0"),
+    ("net/bridge/bridge-nf-call-ip6tables", "0"),
     // What kubelets call protected kernel defaults.
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
