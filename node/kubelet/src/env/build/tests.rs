@@ -1,3 +1,5 @@
+//! Tests of the environment: what a container's variables come out as.
+
 use super::*;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;

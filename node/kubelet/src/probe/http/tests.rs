@@ -1,3 +1,5 @@
+//! Tests of HTTP probes against small servers on loopback.
+
 use super::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,3 +1,5 @@
+//! Tests of a probe's life: when it runs and what it tells.
+
 use super::*;
 use crate::probe::{ExecAnswer, ExecFailure};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Tests of replacing a volume's files as a whole.
+
 use super::*;
 
 fn file(data: &str) -> File {

@@ -1,3 +1,5 @@
+//! Tests of staying beneath a folder whatever links lie in it.
+
 use super::*;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
