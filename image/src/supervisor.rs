@@ -32,7 +32,7 @@ pub const LOG: &str = "supervisor.log";
 pub const END: &str = "end.json";
 /// Lines of the serial line that a slow reader may be behind.
 const LINES_BEHIND: usize = 1024;
-/// The serial line is read this long after it said something: the emulator writes its log after it tells us.
+/// The serial line is read this long after it said something: it comes a letter at a time.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// What is done at the beginning.
@@ -46,8 +46,8 @@ pub enum Order {
 
 /// All causes of activity.
 enum Event {
-    /// The serial line said something; none when the emulator closed it.
-    Serial(Option<()>),
+    /// The serial line said something.
+    Serial(std::io::Result<()>),
     /// Time to read what it said.
     Settled,
     /// The emulator tells something.
@@ -115,9 +115,8 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
             Some(()) = logged_in.recv() => Event::Credentials,
         };
         match event {
-            // The end of the serial line is that of the emulator, which is told apart below.
-            Event::Serial(None) => emulator.serial.hang_up(),
-            Event::Serial(Some(())) => settle = settle.or_else(|| Some(tokio::time::Instant::now() + SETTLE)),
+            Event::Serial(Err(error)) => return Err(error).context("watching the serial line"),
+            Event::Serial(Ok(())) => settle = settle.or_else(|| Some(tokio::time::Instant::now() + SETTLE)),
             Event::Settled => {
                 settle = None;
                 hear(&mut console, &shared);

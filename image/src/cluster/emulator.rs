@@ -12,8 +12,6 @@ pub const VERSION_MIN: (u32, u32) = (7, 1);
 
 /// The monitor's socket.
 pub const MONITOR: &str = "qmp.sock";
-/// The serial line's socket: whoever listens learns at once that something was said.
-pub const SERIAL: &str = "serial.sock";
 /// Everything that was said on the serial line.
 pub const SERIAL_LOG: &str = "serial.log";
 /// The state disk.
@@ -124,8 +122,9 @@ impl Machine<'_> {
         add("-device", "virtio-balloon-pci,free-page-reporting=on".to_owned());
         add("-fw_cfg", format!("name=opt/skerry/skerry.login.code,file={CODE}"));
         add("-fw_cfg", format!("name=opt/skerry/skerry.store.key,file={STORE_KEY}"));
-        let log = format!("logfile={SERIAL_LOG},logappend=on");
-        add("-chardev", format!("socket,id=serial,path={SERIAL},server=on,wait=off,{log}"));
+        // A file takes every byte at once. A socket that its reader does not empty in time refuses some, and the
+        // device then says them twice.
+        add("-chardev", format!("file,id=serial,path={SERIAL_LOG},append=on"));
         add("-serial", "chardev:serial".to_owned());
         add("-chardev", format!("socket,id=monitor,path={MONITOR},server=on,wait=off"));
         add("-mon", "chardev=monitor,mode=control".to_owned());

@@ -39,11 +39,19 @@ impl Monitor {
     pub async fn connect(socket: &Path) -> Result<(Monitor, mpsc::Receiver<Event>)> {
         let stream =
             UnixStream::connect(socket).await.with_context(|| format!("connecting to {}", socket.display()))?;
+        Self::over(stream).await
+    }
+
+    /// The same over a connection.
+    ///
+    /// # Errors
+    /// When it is no monitor.
+    pub async fn over(stream: UnixStream) -> Result<(Monitor, mpsc::Receiver<Event>)> {
         let (read, write) = stream.into_split();
         let mut lines = BufReader::new(read);
         let greeting = tokio::time::timeout(ANSWER_WAIT, line(&mut lines)).await.context("the monitor is silent")??;
         if greeting.as_ref().is_none_or(|value| value.get("QMP").is_none()) {
-            bail!("{} is no monitor of an emulator", socket.display());
+            bail!("this is no monitor of an emulator");
         }
         let (asks, queue) = mpsc::channel(1);
         let (events, seen) = mpsc::channel(EVENTS);

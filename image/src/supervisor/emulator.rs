@@ -2,7 +2,7 @@
 
 use super::{END, log};
 use crate::cluster::ask::{End, Report};
-use crate::cluster::emulator::{Accelerator, LOG, MONITOR, Machine, SERIAL, SERIAL_LOG};
+use crate::cluster::emulator::{Accelerator, LOG, MONITOR, Machine, SERIAL_LOG};
 use crate::cluster::images::Image;
 use crate::cluster::qmp::{Event, Monitor};
 use crate::cluster::settings::Settings;
@@ -18,17 +18,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-/// How long the emulator may take to open its sockets; on a busy host it reads its firmware and the kernel first.
+/// How long the emulator may take to open its monitor; on a busy host it reads its firmware and the kernel first.
 const OPEN_WAIT: Duration = Duration::from_secs(30);
-/// Between two looks for them: nothing tells of their coming but trying.
+/// Between two tries: nothing tells of its coming.
 const OPEN_LOOK: Duration = Duration::from_millis(10);
-/// Bytes of the serial line that are taken off at once; they are read from the log.
-const SERIAL_BYTES: usize = 4096;
 
 /// The emulator.
 pub struct Emulator {
@@ -47,22 +44,23 @@ pub struct Emulator {
     reason: String,
 }
 
-/// The serial line's socket: it says that something was said; what, is in the log.
-pub struct Serial(Option<UnixStream>);
+/// The serial line's log, which the emulator appends to.
+pub struct Serial(AsyncFd<OwnedFd>);
 
 impl Serial {
-    /// Returns when the serial line has said something; none when it was closed, and never after `hang_up`.
-    pub async fn said(&mut self) -> Option<()> {
-        let mut bytes = [0; SERIAL_BYTES];
-        match &mut self.0 {
-            None => std::future::pending().await,
-            Some(serial) => matches!(serial.read(&mut bytes).await, Ok(count) if count > 0).then_some(()),
-        }
+    fn watch() -> Result<Serial> {
+        Ok(Serial(sys::watch::readable(sys::inotify::writes(Path::new(SERIAL_LOG))?)?))
     }
 
-    /// Listens no more.
-    pub fn hang_up(&mut self) {
-        self.0 = None;
+    /// Returns when something was said; what, is in the log.
+    ///
+    /// # Errors
+    /// When the log can be watched no more.
+    pub async fn said(&self) -> std::io::Result<()> {
+        let mut guard = self.0.readable().await?;
+        sys::inotify::changed(guard.get_inner())?;
+        guard.clear_ready();
+        Ok(())
     }
 }
 
@@ -141,30 +139,18 @@ impl Emulator {
         let process = Process(sys::watch::readable(sys::process::open_pidfd(pid)?)?);
         let connect = async {
             loop {
-                match UnixStream::connect(SERIAL).await {
-                    Ok(serial) => return Ok(serial),
+                // It may be there and not listen yet.
+                match UnixStream::connect(MONITOR).await {
+                    Ok(stream) => return Monitor::over(stream).await,
                     Err(_) => tokio::time::sleep(OPEN_LOOK).await,
                 }
-            }
-        };
-        let serial = tokio::select! {
-            serial = tokio::time::timeout(OPEN_WAIT, connect) => serial.context("the emulator opens no serial line")?,
-            () = process.gone() => Err(refused(cluster)),
-        }?;
-        let connect = async {
-            loop {
-                // The monitor's socket may come a moment after the serial line's.
-                if Path::new(MONITOR).exists() {
-                    return Monitor::connect(Path::new(MONITOR)).await;
-                }
-                tokio::time::sleep(OPEN_LOOK).await;
             }
         };
         let (monitor, events) = tokio::select! {
             monitor = tokio::time::timeout(OPEN_WAIT, connect) => monitor.context("the emulator opens no monitor")?,
             () = process.gone() => Err(refused(cluster)),
         }?;
-        let (serial, is_silent, reason) = (Serial(Some(serial)), false, String::new());
+        let (serial, is_silent, reason) = (Serial::watch()?, false, String::new());
         Ok(Emulator { monitor, events, is_silent, serial, process, pid, is_child, reason })
     }
 
@@ -238,7 +224,7 @@ fn report(running: &life::Running, settings: &Settings) -> Report {
 
 /// Removes what an earlier machine left.
 fn clean(cluster: &Cluster) -> Result<()> {
-    for name in [MONITOR, SERIAL, SERIAL_LOG, LOG, END, super::console::MILESTONES, life::RUNNING] {
+    for name in [MONITOR, SERIAL_LOG, LOG, END, super::console::MILESTONES, life::RUNNING] {
         match std::fs::remove_file(cluster.path(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("removing {}", cluster.path(name).display()));

@@ -5,14 +5,13 @@ use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The milestones of a good boot.
 pub const READY: [&str; 7] = ["init", "network", "disk", "containerd", "api", "node", "ready"];
 
 struct Machine {
     arguments: String,
-    listeners: Mutex<Vec<UnixStream>>,
 }
 
 /// Not a test: what the script starts.
@@ -26,15 +25,8 @@ fn the_machine() {
             std::thread::park();
         }
     }
-    let machine = Arc::new(Machine { arguments, listeners: Mutex::default() });
-    let serial = UnixListener::bind("serial.sock").expect("serial.sock");
+    let machine = Arc::new(Machine { arguments });
     let monitor = UnixListener::bind("qmp.sock").expect("qmp.sock");
-    let ears = machine.clone();
-    std::thread::spawn(move || {
-        for stream in serial.incoming() {
-            ears.listeners.lock().expect("no panic").push(stream.expect("a connection"));
-        }
-    });
     for stream in monitor.incoming() {
         let (machine, stream) = (machine.clone(), stream.expect("a connection"));
         std::thread::spawn(move || converse(&machine, stream));
@@ -44,8 +36,6 @@ fn the_machine() {
 impl Machine {
     fn say(&self, line: &str) {
         let bytes = format!("{line}\r\n");
-        let mut listeners = self.listeners.lock().expect("no panic");
-        listeners.retain_mut(|stream| stream.write_all(bytes.as_bytes()).is_ok());
         let mut log = OpenOptions::new().append(true).create(true).open("serial.log").expect("serial.log");
         log.write_all(bytes.as_bytes()).expect("room for it");
     }

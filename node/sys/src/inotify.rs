@@ -73,6 +73,19 @@ fn drain(fd: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// One file that is watched for whatever is written to it. [`changed`] takes the events off, which have no names.
+pub fn writes(file: &Path) -> io::Result<OwnedFd> {
+    // SAFETY: inotify_init1 takes flags alone.
+    let raw = checked(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }, "watch a file")?;
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    let attempt = format!("watch the file {}", file.display());
+    let text = CString::new(file.as_os_str().as_bytes()).map_err(|e| said(&attempt, io::Error::from(e)))?;
+    // SAFETY: `text` is a string that ends in a zero and outlives the call.
+    checked(unsafe { libc::inotify_add_watch(fd.as_raw_fd(), text.as_ptr(), libc::IN_MODIFY) }, attempt)?;
+    Ok(fd)
+}
+
 /// The names of the files that changed since the last call; empty when none did.
 pub fn changed(fd: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
