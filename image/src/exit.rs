@@ -103,6 +103,11 @@ impl Failure {
         Some(Failure { advice: text("advice"), ..Failure::new(code, text("message")?) })
     }
 
+    /// Whether an error is a failure of this code.
+    pub fn of_kind(error: &anyhow::Error, code: Code) -> bool {
+        error.chain().any(|cause| cause.downcast_ref::<Failure>().is_some_and(|failure| failure.code == code))
+    }
+
     /// The failure inside an error, with the context that was put around it; any other error is unexpected.
     pub fn of(error: anyhow::Error) -> Failure {
         let message = format!("{error:#}");

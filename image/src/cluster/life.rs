@@ -7,11 +7,17 @@ use crate::exit::{Code, Failure};
 use crate::supervisor::{END, LOCK, LOG};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often a supervisor is looked for that exists and does not answer: in all, as long as starting one may take.
+const REACH_TRIES: u32 = 100;
+/// Between two tries.
+const REACH_AGAIN: Duration = Duration::from_millis(50);
 
 /// The process of the machine.
 pub const RUNNING: &str = "running.json";
@@ -86,23 +92,34 @@ fn ticks(pid: u32) -> Option<u64> {
 /// # Errors
 /// When a machine runs that cannot be taken over.
 pub async fn reach(cluster: &Cluster) -> Result<Option<Supervisor>> {
-    if let Some(supervisor) = Supervisor::connect(cluster).await? {
-        return Ok(Some(supervisor));
-    }
-    if !Running::read(cluster).is_some_and(|running| running.is_alive()) {
-        return Ok(None);
-    }
-    if lock(&cluster.path(LOCK))?.is_some() {
+    for _ in 0..REACH_TRIES {
+        if let Some(mut supervisor) = Supervisor::connect(cluster).await? {
+            // One that is just being killed still takes connections and answers none.
+            if supervisor.ask::<serde_json::Value>(&json!({"do": "status"})).await.is_ok() {
+                return Ok(Some(supervisor));
+            }
+        }
+        let runs = || Running::read(cluster).is_some_and(|running| running.is_alive());
+        if !runs() {
+            return Ok(None);
+        }
+        if lock(&cluster.path(LOCK))?.is_none() {
+            // Another command is starting one, or an old one is about to be gone.
+            tokio::time::sleep(REACH_AGAIN).await;
+            continue;
+        }
         match supervise(cluster, None) {
             Ok(()) => {}
-            Err(error) if !Running::read(cluster).is_some_and(|running| running.is_alive()) => {
-                drop(error);
-                return Ok(None);
-            }
+            Err(_) if !runs() => return Ok(None),
+            Err(error) if Failure::of_kind(&error, Code::Taken) => {}
             Err(error) => return Err(error),
         }
     }
-    Supervisor::connect(cluster).await
+    bail!(
+        "the supervisor of cluster {:?} does not answer; its words are in {}",
+        cluster.name,
+        cluster.path(LOG).display()
+    )
 }
 
 /// The supervisor of a cluster whose machine must be running.

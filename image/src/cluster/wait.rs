@@ -55,7 +55,9 @@ impl<'a> Wait<'a> {
             if let Some(failed) = self.report.milestone("failed") {
                 // It stays up for diagnosis; another start would find the same.
                 let message = format!("{}: {}", failed.text("phase"), failed.text("reason"));
-                return Err(self.not_up(&message, failed.text("advice")));
+                let name = &self.cluster.name;
+                let again = format!("{}; then skerry stop --name {name} and start it again", failed.text("advice"));
+                return Err(self.not_up(&message, &again));
             }
             if let Some(end) = &self.report.end {
                 return Err(self.not_up(&format!("the machine {}", end.words()), ""));
