@@ -21,6 +21,7 @@ use console::Console;
 use emulator::Emulator;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -193,7 +194,10 @@ async fn finish(cluster: &Cluster, shared: &Shared, end: End, commands: tokio::t
     /// How long commands may take to read the last report.
     const LAST_WORDS: Duration = Duration::from_secs(2);
     let text = serde_json::to_string(&end).context("writing how the machine ended")?;
-    pki::folder::replace(&cluster.path(END), text.as_bytes(), 0o600)?;
+    // A full disk must not keep the end from those who wait for it.
+    if let Err(error) = pki::folder::replace(&cluster.path(END), text.as_bytes(), 0o600) {
+        log(&format!("noting the end: {error:#}"));
+    }
     emulator::forget(cluster);
     shared.report.send_modify(|report| {
         report.forwards.clear();
@@ -216,7 +220,7 @@ async fn finish(cluster: &Cluster, shared: &Shared, end: End, commands: tokio::t
     Ok(())
 }
 
-/// One line in the supervisor's own log, which is its standard error.
+/// One line in the supervisor's own log, which is its standard error. On a full disk it is lost, and nothing else.
 pub fn log(line: &str) {
-    eprintln!("{}: {line}", jiff::Timestamp::now());
+    let _ = writeln!(std::io::stderr(), "{}: {line}", jiff::Timestamp::now());
 }
