@@ -20,7 +20,7 @@ pub const NAME: &str = "kube-dns";
 /// Upstream's label for Services that the machine's usual proxy must leave alone.
 pub const PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// Who serves it instead: the machine itself, which has the address.
-pub const PROXY: &str = "skerry.io/local-address";
+pub const PROXY: &str = "skerry-local-address";
 /// Waits between failed attempts.
 pub const RETRY: Backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(30) };
 
@@ -39,6 +39,20 @@ pub enum Action {
     PatchSlice(String, Value),
     /// Delete a slice with another kind of addresses (its name and uid).
     DeleteSlice(String, String),
+}
+
+impl Action {
+    /// For the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Action::CreateService(_) => "create the Service",
+            Action::PatchService(_) => "patch the Service",
+            Action::DeleteService(_) => "delete the Service",
+            Action::CreateSlice(_) => "create the slice",
+            Action::PatchSlice(..) => "patch the slice",
+            Action::DeleteSlice(..) => "delete the slice",
+        }
+    }
 }
 
 fn ports(with_target: bool) -> Value {
@@ -192,7 +206,7 @@ pub async fn keep(client: Client, addresses: Vec<IpAddr>, stop: CancellationToke
         for action in plan(there.as_deref(), &slices.in_namespace(NAMESPACE), &addresses) {
             if let Err(status) = act(&client, &action).await {
                 failed = true;
-                tracing::warn!(%status, ?action, "the Service of the DNS could not be put right");
+                tracing::warn!(%status, action = action.name(), "the Service of the DNS could not be put right");
             }
         }
         failures = if failed { failures + 1 } else { 0 };

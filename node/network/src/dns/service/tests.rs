@@ -20,6 +20,11 @@ fn made() -> (Service, Vec<Arc<EndpointSlice>>) {
 }
 
 #[test]
+fn the_mark_for_proxies_is_a_label_value() {
+    assert!(api::names::label_value(PROXY).is_empty(), "{PROXY}");
+}
+
+#[test]
 fn what_is_right_is_left_alone() {
     let (service, slices) = made();
     assert_eq!(plan(Some(&service), &slices, &address()), []);
