@@ -36,8 +36,8 @@ pub struct Memory {
     pub backoffs: Backoffs,
     /// Waits between pulls, by image.
     pub pulls: Backoffs,
-    /// Waits between sandboxes; the only name is [`SANDBOX`].
-    pub sandboxes: Backoffs,
+    /// Sandboxes or volumes that failed in a row.
+    pub failures: u32,
     /// Why containers are not there, by name.
     pub waiting: BTreeMap<String, Waiting>,
     /// Verdicts of probes, by the engine's id.
@@ -47,6 +47,3 @@ pub struct Memory {
     /// When a failed sandbox or volume is tried again.
     pub held_until: Option<Timestamp>,
 }
-
-/// The name under which sandboxes wait.
-pub const SANDBOX: &str = "sandbox";

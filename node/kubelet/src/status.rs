@@ -5,6 +5,7 @@
 //! It must not know how it is written (see `report`).
 
 mod conditions;
+pub use conditions::OURS;
 mod containers;
 mod phase;
 #[cfg(test)]
@@ -49,6 +50,12 @@ pub struct Input<'a> {
     pub now: Timestamp,
 }
 
+/// A time as the API keeps it, in whole seconds.
+#[must_use]
+pub fn seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
 /// The pod's status.
 #[must_use]
 pub fn status(input: &Input<'_>) -> PodStatus {
@@ -63,7 +70,7 @@ pub fn status(input: &Input<'_>) -> PodStatus {
     status.qos_class = pods::qos_class(&pod::tree(input.pod)).ok().map(|class| class.name().to_owned());
     status.observed_generation = input.pod.metadata.generation;
     if status.start_time.is_none() {
-        status.start_time = Some(Time(input.now));
+        status.start_time = Some(seconds(input.now));
     }
     conditions::write(input, &mut status);
     status

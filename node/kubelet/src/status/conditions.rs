@@ -4,7 +4,6 @@
 use super::Input;
 use crate::{plan, pod};
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// What one condition says.
 struct Saying {
@@ -56,7 +55,7 @@ fn condition(input: &Input<'_>, name: &str, saying: Saying) -> PodCondition {
         status: status.to_owned(),
         reason: saying.reason.map(str::to_owned),
         message: saying.message,
-        last_transition_time: Some(since.unwrap_or(Time(input.now))),
+        last_transition_time: Some(since.unwrap_or_else(|| super::seconds(input.now))),
         last_probe_time: None,
         observed_generation: input.pod.metadata.generation,
     }

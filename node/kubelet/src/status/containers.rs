@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
     ContainerUser, LinuxContainerUser, PodStatus, VolumeMountStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// The exit code of a container whose end nobody saw, as upstream.
 const LOST: i32 = 137;
@@ -156,18 +155,18 @@ fn blank(container: &Container) -> ContainerStatus {
 fn state(input: &Input<'_>, seen: &Seen) -> ContainerState {
     match seen.state {
         State::Running => {
-            let running = ContainerStateRunning { started_at: seen.started.map(Time) };
+            let running = ContainerStateRunning { started_at: seen.started.map(super::seconds) };
             ContainerState { running: Some(running), ..ContainerState::default() }
         }
         State::Created | State::Unknown => waiting(None, None),
         State::Exited => ended(ContainerStateTerminated {
             container_id: Some(format!("{}://{}", input.runtime, seen.id)),
             exit_code: seen.exit_code,
-            finished_at: seen.finished.map(Time),
+            finished_at: seen.finished.map(super::seconds),
             message: text(&seen.message),
             reason: text(&seen.reason),
             signal: None,
-            started_at: seen.started.map(Time),
+            started_at: seen.started.map(super::seconds),
         }),
     }
 }

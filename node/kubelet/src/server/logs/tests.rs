@@ -152,5 +152,5 @@ async fn a_client_that_leaves_frees_its_place() {
     let mut chunks = start(log.path.clone(), options, Some(container.following())).await.unwrap();
     assert_eq!(next(&mut chunks).await, "a\n");
     drop(chunks);
-    tokio::time::timeout(WAIT_MAX, container.places.acquire()).await.unwrap().unwrap();
+    drop(tokio::time::timeout(WAIT_MAX, container.places.acquire()).await.unwrap().unwrap());
 }

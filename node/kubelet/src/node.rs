@@ -1,0 +1,119 @@
+//! The node itself: its object, its lease, its conditions.
+//!
+//! It must not know pods.
+
+mod lease;
+pub mod machine;
+mod object;
+
+use crate::context::Context;
+use crate::cri::v1;
+use anyhow::{Result, anyhow};
+use client::backoff::Backoff;
+use client::{Meta, Patch};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
+use object::{Health, labels, registration, status};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often the lease is renewed, upstream's quarter of 40 s.
+pub const BEAT: Duration = Duration::from_secs(10);
+/// How often the status is written although nothing changed, upstream's `nodeStatusReportFrequency`.
+pub const REPORT: SignedDuration = SignedDuration::from_secs(300);
+/// Waits while the node cannot be registered.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(7) };
+
+/// Registers the node; again until the server takes it.
+pub async fn register(ctx: &Context) -> Node {
+    let mut failures = 0;
+    loop {
+        match try_register(ctx).await {
+            Ok(node) => return node,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, failures, "the node could not be registered");
+                tokio::time::sleep(RETRY.after(failures)).await;
+            }
+        }
+    }
+}
+
+async fn try_register(ctx: &Context) -> Result<Node> {
+    let nodes = ctx.client.of::<Node>();
+    let failed = |what: &'static str| move |status: api::Status| anyhow!("{what}: {status}");
+    let name = ctx.config.node_name.as_str();
+    if let Some(there) = nodes.find("", name).await.map_err(failed("read the node"))? {
+        let wanted = labels(&ctx.config);
+        let has = there.metadata.labels.clone().unwrap_or_default();
+        if wanted.iter().all(|(key, value)| has.get(key) == Some(value)) {
+            return Ok(there);
+        }
+        let change = Patch::Merge(json!({"metadata": {"labels": wanted}}));
+        return nodes.patch("", name, "", &change).await.map_err(failed("label the node"));
+    }
+    let health = look(ctx).await;
+    let new = registration(&ctx.config, &ctx.machine, &health, ctx.now());
+    nodes.create("", &new).await.map_err(failed("create the node"))
+}
+
+/// Keeps lease and status until told to stop.
+pub async fn keep(ctx: Arc<Context>, node: Node, stop: CancellationToken) {
+    let mut told = node.status.clone().unwrap_or_default();
+    let mut written = None::<Timestamp>;
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = beats.tick() => (),
+        }
+        if let Err(error) = lease::renew(&ctx, node.uid()).await {
+            tracing::warn!(%error, "the node's lease could not be renewed");
+        }
+        let now = ctx.now();
+        let new = status(&ctx.config, &ctx.machine, &look(&ctx).await, &told, now);
+        let due = written.is_none_or(|at| now.duration_since(at) >= REPORT);
+        if !due && object::says_the_same(&told, &new) {
+            continue;
+        }
+        let mut body = json!({"status": &new});
+        // Lists without a key that tells their items apart are replaced as a whole.
+        if let Some(addresses) = body["status"]["addresses"].as_array_mut() {
+            addresses.insert(0, json!({"$patch": "replace"}));
+        }
+        match ctx.client.of::<Node>().patch("", &ctx.config.node_name, "status", &Patch::Strategic(body)).await {
+            Ok(node) => {
+                told = node.status.unwrap_or_default();
+                written = Some(now);
+            }
+            Err(status) if status.is_not_found() => {
+                // Somebody deleted it: a node that runs is a node that is registered.
+                written = None;
+                register(&ctx).await;
+            }
+            Err(status) => tracing::warn!(%status, "the node's status could not be written"),
+        }
+    }
+}
+
+/// How machine and engine are now.
+async fn look(ctx: &Context) -> Health {
+    let images = ctx.cri.list_images(v1::ListImagesRequest::default()).await.map(|answer| answer.images);
+    let engine = match ctx.cri.status(v1::StatusRequest::default()).await {
+        Ok(answer) => answer.status.unwrap_or_default().conditions,
+        Err(error) => {
+            let (r#type, message) = ("RuntimeReady".to_owned(), error.to_string());
+            vec![v1::RuntimeCondition { r#type, status: false, reason: "NoAnswer".to_owned(), message }]
+        }
+    };
+    let folder = ctx.config.root.clone();
+    Health {
+        images: images.unwrap_or_default(),
+        engine,
+        memory_available: machine::memory().map_or(i64::MAX, |memory| memory.available),
+        disk: machine::disk(&folder).unwrap_or_default(),
+    }
+}

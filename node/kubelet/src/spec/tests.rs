@@ -1,0 +1,1 @@
+//! Tables of pods and what the engine is asked for.
