@@ -2,7 +2,7 @@
 //! `k8s.io/streaming/pkg/httpstream/wsstream/stream.go`.
 
 use crate::spdy::Side;
-use crate::websocket::{config, role};
+use crate::websocket::{config, goodbye, role};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -47,7 +47,7 @@ where
                 sink.send(message(bytes)).await.context("writing to a WebSocket")?;
             }
         }
-        match sink.send(Message::Close(None)).await {
+        match sink.send(goodbye()).await {
             Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(()),
             Err(error) => Err(error).context("closing a WebSocket"),
         }

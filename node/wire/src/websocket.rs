@@ -22,6 +22,15 @@ pub(crate) fn config() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX))
 }
 
+/// The last message. It says that all went well: clients take an end without a code for a failure.
+pub(crate) fn goodbye() -> tungstenite::Message {
+    let frame = tungstenite::protocol::CloseFrame {
+        code: tungstenite::protocol::frame::coding::CloseCode::Normal,
+        reason: Default::default(),
+    };
+    tungstenite::Message::Close(Some(frame))
+}
+
 pub(crate) fn role(side: Side) -> Role {
     match side {
         Side::Client => Role::Client,
@@ -163,5 +172,5 @@ where
         };
         sink.send(message).await.context("writing to a WebSocket")?;
     }
-    sink.send(tungstenite::Message::Close(None)).await.context("closing a WebSocket")
+    sink.send(goodbye()).await.context("closing a WebSocket")
 }
