@@ -2,5 +2,7 @@
 //! certificate, as `kubectl` sends them.
 
 mod faults;
+mod kubelet;
 mod plane;
+mod streams;
 mod workloads;
