@@ -19,6 +19,7 @@ fn groups(user: &str) -> Vec<String> {
         Some((namespace, _)) => {
             vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
         }
+        None if user.starts_with("system:node:") => vec!["system:nodes".to_owned()],
         None => Vec::new(),
     }
 }

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 /// The issuer of service-account tokens, which is also the audience of this API.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The version that clients are told.
-const VERSION: &str = "v1.36.4+skerry";
+pub const VERSION: &str = "v1.36.4+skerry";
 /// How long each component is waited for when the process stops.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -87,7 +87,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     }
     let mut tasks = vec![components::controllers(&server), components::scheduler(&server)];
     if settings.kubelet {
-        tasks.extend(parts::start(&Around { settings, server: &server, pid1 }).await?);
+        tasks.extend(parts::start(&Around { settings, server: &server, pki: &pki, pid1 }).await?);
     }
     tasks.push(listener);
     Ok(ControlPlane { server, tasks })

@@ -1,6 +1,8 @@
 //! What makes a machine a node beside its control plane: pod network, service proxy, DNS, images, the kubelet and its
 //! API. One file each; they are clients of the API with users of their own.
 
+pub mod images;
+pub mod kubelet;
 pub mod network;
 pub mod readiness;
 
@@ -9,6 +11,7 @@ use crate::pid1::Pid1;
 use crate::settings::Settings;
 use anyhow::Result;
 use apiserver::server::Server;
+use pki::Pki;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -18,6 +21,8 @@ pub struct Around<'a> {
     pub settings: &'a Settings,
     /// The API server in this process.
     pub server: &'a Arc<Server>,
+    /// Certificates and authorities.
+    pub pki: &'a Arc<Pki>,
     /// The way to PID 1.
     pub pid1: &'a Pid1,
 }
@@ -28,6 +33,8 @@ pub struct Around<'a> {
 /// When the machine's network cannot be set up.
 pub async fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
     let (mut tasks, dns_answers) = network::start(around).await?;
+    tasks.extend(images::start(around));
+    tasks.extend(kubelet::start(around)?);
     tasks.push(readiness::start(around, components::connect(around.server, readiness::USER), dns_answers));
     Ok(tasks)
 }

@@ -21,7 +21,7 @@ const PODS: &str = "10.244.0.0/16";
 /// The network between nodes.
 const NODES: &str = "10.250.0.0/24";
 /// The DNS has this address of the Service range.
-const DNS_ADDRESS: u32 = 10;
+pub const DNS_ADDRESS: u32 = 10;
 /// The user of the service proxy, upstream's.
 const PROXY_USER: &str = "system:kube-proxy";
 /// The user of the DNS.
