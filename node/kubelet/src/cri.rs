@@ -10,7 +10,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 
 /// The messages of `proto/cri.proto`, generated; also the server's side, for fakes.
-#[allow(missing_docs, clippy::all, reason = "generated; the interface is described by Kubernetes")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the interface is described by Kubernetes"
+)]
 pub mod v1 {
     tonic::include_proto!("runtime.v1");
 }
