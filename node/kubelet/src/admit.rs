@@ -19,7 +19,7 @@ pub struct Place<'a> {
 }
 
 fn verdict(reason: impl Into<String>, message: &str) -> Verdict {
-    Verdict { reason: reason.into(), message: format!("Pod was rejected: {message}") }
+    Verdict { reason: reason.into(), message: format!("Pod was rejected: {message}"), at_the_door: true }
 }
 
 /// Why the node turns the pod away, given those that it has; `None` when it takes it.

@@ -234,11 +234,12 @@ impl Planner<'_> {
         self.actions.push(Action::Start { name, ended });
     }
 
-    /// When the attempt ended that the restart must wait for. One that we ended ourselves does not count: upstream
-    /// looks at what had ended before it killed.
+    /// When the attempt ended that the restart must wait for. One that we ended ourselves does not count, but the one
+    /// before it does: upstream looks at what had ended before it killed.
     fn ended(&self, name: &str) -> Option<Timestamp> {
         let mut attempts = self.observed.attempts(name).filter(|c| c.state == State::Exited);
-        let counted = attempts.find(|c| !self.memory.killed.contains(&c.id))?;
+        let latest = attempts.next()?;
+        let counted = if self.memory.killed.contains(&latest.id) { attempts.next()? } else { latest };
         Some(counted.finished.unwrap_or(self.now))
     }
 }

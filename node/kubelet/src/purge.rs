@@ -10,7 +10,7 @@ use crate::{cgroups, labels, stop};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Ended attempts that are kept of each container, for its last state and logs, as upstream's
+/// Ended attempts that are kept of each container besides the newest, for its last state and logs, as upstream's
 /// `maximum-dead-containers-per-container`.
 pub const KEPT: usize = 1;
 /// The grace of containers whose pod nobody knows any more, seconds, as upstream.
@@ -39,21 +39,26 @@ fn unlink(path: &Path) {
     }
 }
 
-/// The ended attempts that nobody needs.
+/// The ended attempts that nobody needs: those older than the newest attempt, but for [`KEPT`] of them.
 #[must_use]
 pub fn superfluous(observed: &Observed) -> Vec<&Container> {
+    let is_newest = |c: &Container| observed.latest(&c.name).is_some_and(|newest| newest.id == c.id);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut found = Vec::new();
-    for container in observed.containers.iter().filter(|c| c.state == State::Exited) {
-        let count = counts.entry(&container.name).or_default();
-        *count += 1;
-        if *count > KEPT {
-            found.push(container);
+    for container in observed.containers.iter().filter(|c| !is_newest(c)) {
+        match container.state {
+            State::Exited => {
+                let count = counts.entry(&container.name).or_default();
+                *count += 1;
+                if *count > KEPT {
+                    found.push(container);
+                }
+            }
+            // Made and never started, and there is a newer one.
+            State::Created => found.push(container),
+            State::Running | State::Unknown => (),
         }
     }
-    // A container that was made and never started is superfluous once there is a newer one.
-    let lost = observed.containers.iter().filter(|c| c.state == State::Created);
-    found.extend(lost.filter(|c| observed.latest(&c.name).is_some_and(|newest| newest.id != c.id)));
     found
 }
 

@@ -25,6 +25,8 @@ pub struct Verdict {
     pub reason: String,
     /// For people.
     pub message: String,
+    /// Whether the node never took the pod, so that there is nothing to say of its containers.
+    pub at_the_door: bool,
 }
 
 /// What a status is made from.
@@ -60,6 +62,17 @@ pub fn seconds(time: Timestamp) -> Time {
 #[must_use]
 pub fn status(input: &Input<'_>) -> PodStatus {
     let mut status = input.old.clone();
+    if never_begun(input) {
+        return status;
+    }
+    if let Some(verdict) = input.verdict.filter(|verdict| verdict.at_the_door) {
+        status.phase = Some("Failed".to_owned());
+        status.reason = Some(verdict.reason.clone());
+        status.message = Some(verdict.message.clone());
+        status.qos_class = qos(input.pod);
+        status.observed_generation = input.pod.metadata.generation;
+        return status;
+    }
     containers::write(input, &mut status);
     if input.over {
         containers::end(input, &mut status);
@@ -67,13 +80,23 @@ pub fn status(input: &Input<'_>) -> PodStatus {
     let phase = phase::phase(input, &status);
     settle(input, &mut status, phase);
     addresses(input, &mut status);
-    status.qos_class = pods::qos_class(&pod::tree(input.pod)).ok().map(|class| class.name().to_owned());
+    status.qos_class = qos(input.pod);
     status.observed_generation = input.pod.metadata.generation;
     if status.start_time.is_none() {
         status.start_time = Some(seconds(input.now));
     }
     conditions::write(input, &mut status);
     status
+}
+
+/// Whether all is said of a pod: it is over, and nothing of it was ever here.
+fn never_begun(input: &Input<'_>) -> bool {
+    let told = input.old.phase.as_deref().is_some_and(pod::is_terminal);
+    told && input.old.container_statuses.is_none() && input.observed.containers.is_empty()
+}
+
+fn qos(pod: &Pod) -> Option<String> {
+    pods::qos_class(&pod::tree(pod)).ok().map(|class| class.name().to_owned())
 }
 
 /// The phase, with what others decided and what was told before.

@@ -243,7 +243,8 @@ impl Worker {
         if self.verdict.is_none() && self.deadline_at().is_some_and(|at| at <= self.ctx.now()) {
             let message = "Pod was active on the node longer than the specified deadline";
             self.ctx.recorder.normal(&*self.pod, "DeadlineExceeded", message);
-            self.verdict = Some(Verdict { reason: "DeadlineExceeded".to_owned(), message: message.to_owned() });
+            let (reason, message) = ("DeadlineExceeded".to_owned(), message.to_owned());
+            self.verdict = Some(Verdict { reason, message, at_the_door: false });
         }
     }
 

@@ -154,8 +154,12 @@ fn a_container_that_keeps_failing_waits_longer() {
     let actions = plan(&pod(spec.clone()), &ended, &memory, at(10));
     let Action::Wait { waiting, .. } = &actions[0] else { panic!("{actions:?}") };
     assert_eq!(waiting.message, "back-off 10s restarting failed container=a pod=p_n(u)");
+    // One that we ended does not wait for its own end, but for that of the one before.
     memory.killed.insert("id-a".to_owned());
-    check(spec, &ended, &memory, &["start a"]);
+    check(spec.clone(), &ended, &memory, &["start a"]);
+    let mut before = seen("a", END, 1);
+    (before.id, before.created_ns) = ("older".to_owned(), 0);
+    check(spec, &up(vec![seen("a", END, 1), before]), &memory, &["wait a CrashLoopBackOff 15"]);
 }
 
 #[test]

@@ -199,3 +199,26 @@ fn addresses_generation_and_transition_times_are_kept() {
     assert_eq!(second.observed_generation, Some(3));
     assert_eq!(first.conditions.unwrap()[1], second.conditions.unwrap()[1]);
 }
+
+#[test]
+fn a_pod_that_was_turned_away_says_so_and_nothing_else() {
+    let pod = pod(ONE(), json!({"phase": "Pending"}));
+    let verdict = Verdict { reason: "OutOfcpu".to_owned(), message: "no".to_owned(), at_the_door: true };
+    let (old, hosts) = (pod.status.clone().unwrap(), ["10.250.0.1".to_owned()]);
+    let input = Input {
+        pod: &pod,
+        old: &old,
+        observed: &Observed::default(),
+        memory: &Memory::default(),
+        host_ips: &hosts,
+        runtime: "containerd",
+        verdict: Some(&verdict),
+        over: true,
+        now: at(10),
+    };
+    let told = status(&input);
+    assert_eq!((told.phase.as_deref(), told.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
+    assert!(told.container_statuses.is_none() && told.conditions.is_none());
+    // After our restart the verdict is forgotten, and nothing changes.
+    assert_eq!(status(&Input { old: &told, verdict: None, ..input }), told);
+}
