@@ -39,6 +39,23 @@ async fn a_deployment_becomes_pods_scales_and_takes_them_with_it() {
 }
 
 #[tokio::test]
+async fn the_scheduler_puts_a_pod_on_the_node() {
+    let plane = Plane::start();
+    plane.until("/api/v1/namespaces/default/serviceaccounts/default", |code, _| code == 200).await;
+    plane.call("POST", "/api/v1/nodes", Some(&tree!({"metadata": {"name": "rock"}}))).await;
+    let status = tree!({"status": {
+        "capacity": {"cpu": "2", "memory": "1Gi", "pods": "10"},
+        "allocatable": {"cpu": "2", "memory": "1Gi", "pods": "10"},
+        "conditions": [{"type": "Ready", "status": "True"}]
+    }});
+    plane.call("PATCH", "/api/v1/nodes/rock/status", Some(&status)).await;
+    plane.call("PATCH", "/api/v1/nodes/rock", Some(&tree!({"spec": {"taints": null}}))).await;
+    let pod = tree!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "example.com/app:1"}]}});
+    plane.call("POST", PODS, Some(&pod)).await;
+    plane.until(&format!("{PODS}/p"), |_, pod| pod.str_at(&["spec", "nodeName"]) == Some("rock")).await;
+}
+
+#[tokio::test]
 async fn deleting_a_namespace_deletes_its_content() {
     let plane = Plane::start();
     plane.call("POST", "/api/v1/namespaces", Some(&tree!({"metadata": {"name": "a"}}))).await;

@@ -15,6 +15,7 @@ use crate::verbs::refuse;
 use crate::write::{self, Part};
 use crate::{patch, read};
 use api::Status;
+use resources::{EPHEMERAL_CONTAINERS, PLAIN, RESIZE, Rules};
 
 /// How a subresource is answered.
 enum Handler {
@@ -40,6 +41,21 @@ const TABLE: &[(&str, &str, &str, Handler)] = &[
     ("", "serviceaccounts", "token", Handler::Token),
     ("certificates.k8s.io", "certificatesigningrequests", "approval", Handler::Overlay(overlay::approval)),
 ];
+
+/// Group, plural, subresource, and the rules that its changes are judged by, where they are not the object's own.
+const RULES: &[(&str, &str, &str, &Rules)] = &[
+    // The scheduler sets a field that nobody else may change; upstream judges nothing but the target.
+    ("", "pods", "binding", &PLAIN),
+    ("", "pods", "ephemeralcontainers", &EPHEMERAL_CONTAINERS),
+    ("", "pods", "resize", &RESIZE),
+];
+
+/// The rules of a change through this call's subresource.
+pub fn rules(call: &Call) -> &'static Rules {
+    let (group, plural, name) = (&call.resource.group, &call.resource.plural, &call.info.subresource);
+    let own = RULES.iter().find(|(g, p, s, _)| g == group && p == plural && s == name);
+    own.map_or(call.resource.rules, |(.., rules)| rules)
+}
 
 fn handler(call: &Call) -> Option<&'static Handler> {
     let (group, plural, name) = (&call.resource.group, &call.resource.plural, &call.info.subresource);

@@ -11,6 +11,7 @@ use crate::metadata;
 use crate::objects;
 use crate::reply::{self, Body};
 use crate::server::Server;
+use crate::subresources;
 use api::{FieldError, FieldPath, Status, Tree, meta};
 use std::sync::Arc;
 use store::{CommitError, Entry, Op};
@@ -377,7 +378,8 @@ async fn check_change(
     object: &Tree,
     old: &Tree,
 ) -> Result<(), Status> {
-    let (resource, rules) = (&call.resource, call.resource.rules);
+    let resource = &call.resource;
+    let rules = if part == Part::Whole { subresources::rules(call) } else { resource.rules };
     let mut faults = Vec::new();
     metadata::validate_update(object, old, &mut faults);
     // Upstream's common check and its strategies each make it, and clients see both.
