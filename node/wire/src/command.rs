@@ -218,10 +218,23 @@ impl Carrier {
 
 async fn copy(from: Option<Stream>, to: Option<Stream>) -> Result<()> {
     if let (Some(mut from), Some(mut to)) = (from, to) {
-        tokio::io::copy(&mut from, &mut to).await.context("copying a stream of a command")?;
+        match tokio::io::copy(&mut from, &mut to).await {
+            // Upstream's servers reset all streams when the command has ended, and their clients take that for the end.
+            // Where it was the other side that is gone, the next line says so.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+            copied => drop(copied.context("copying a stream of a command")?),
+        }
         to.shutdown().await.context("ending a stream of a command")?;
     }
     Ok(())
+}
+
+/// Reads to the end, or to the reset that upstream's servers send in its place.
+async fn read_all(from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> Result<()> {
+    match from.take(STATUS_MAX as u64).read_to_end(into).await {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+        read => read.map(drop).context("reading how the command ended"),
+    }
 }
 
 /// Joins a client's session (`near`, of which we are the server) with that of a container runtime (`far`, of which we
@@ -241,20 +254,22 @@ pub async fn bridge(near: Session, far: Session) -> Result<()> {
         ..
     } = far;
     let to_far = async {
-        tokio::try_join!(copy(stdin, far_in), copy(resize, far_size))?;
-        // Input may end long before the command does.
-        std::future::pending::<Result<()>>().await
+        // Input may end long before the command does, and a command may end without having read all of it.
+        for fed in <[_; 2]>::from(tokio::join!(copy(stdin, far_in), copy(resize, far_size))) {
+            if let Err(error) = fed {
+                tracing::debug!(error = format!("{error:#}"), "a command takes no more input");
+            }
+        }
+        std::future::pending::<std::convert::Infallible>().await
     };
     let to_near = async {
         let mut said = Vec::new();
-        let mut far_error = far_error.take(STATUS_MAX as u64);
-        let read = async { far_error.read_to_end(&mut said).await.context("reading how the command ended") };
-        let (read, ..) = tokio::try_join!(read, copy(far_out, stdout), copy(far_err, stderr))?;
-        Ok::<_, anyhow::Error>((read, said))
+        tokio::try_join!(read_all(far_error, &mut said), copy(far_out, stdout), copy(far_err, stderr))?;
+        Ok::<_, anyhow::Error>(said)
     };
-    let (_, said) = tokio::select! {
+    let said = tokio::select! {
         ended = to_near => ended?,
-        broken = to_far => return broken,
+        never = to_far => match never {},
         () = carrier.ended() => bail!("the client left before the command ended"),
     };
     drop(far_end);

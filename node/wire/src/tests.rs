@@ -277,6 +277,42 @@ async fn a_command_is_bridged_from_websocket_to_a_runtime_that_speaks_spdy() {
 }
 
 #[tokio::test]
+async fn a_runtime_that_resets_its_streams_when_the_command_has_ended_loses_nothing() {
+    let ((client_io, near_io), (far_io, runtime_io)) = (duplex(PIPE), duplex(PIPE));
+    let v5 = &PROTOCOLS[0];
+    let runtime = async {
+        let mut raw = Raw { io: runtime_io, deflater: Deflater::default(), decoder: Decoder::default() };
+        let (mut inflater, mut opened) = (Inflater::default(), Vec::new());
+        while opened.len() < 4 {
+            let Some(Frame::SynStream { id, block, .. }) = raw.next().await else { continue };
+            opened.push((id, inflater.headers(&block).unwrap()[0].1.clone()));
+            let block = raw.deflater.block(&Headers::new()).into();
+            raw.send(Frame::SynReply { id, fin: false, block }).await;
+        }
+        for (id, kind) in &opened {
+            let bytes = match kind.as_str() {
+                "stdout" => Bytes::from_static(b"HELLO"),
+                "stderr" => Bytes::from_static(b"warning"),
+                "error" => Outcome::Exit(42).to_json().into(),
+                _ => continue,
+            };
+            raw.send(Frame::Data { id: *id, fin: false, bytes }).await;
+        }
+        // As containerd ends a command: every stream is reset, and the connection with them.
+        for (id, _) in opened {
+            raw.send(Frame::RstStream { id, status: 5 }).await;
+        }
+    };
+    let kubelet = async {
+        let near = Session::websocket(near_io, Side::Server, v5, ALL).await.unwrap();
+        let far = Session::connect_spdy(far_io, ALL).await.unwrap();
+        bridge(near, far).await.unwrap();
+    };
+    let client = async { ask(Session::websocket(client_io, Side::Client, v5, ALL).await.unwrap()).await };
+    assert_eq!(tokio::join!(runtime, kubelet, client).2, wants(42));
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_the_bridge_and_the_runtimes_session() {
     let ((client_io, near_io), (far_io, runtime_io)) = (duplex(PIPE), duplex(PIPE));
     let v5 = &PROTOCOLS[0];
