@@ -2,10 +2,9 @@
 //!
 //! A scenario boots one machine and walks through its steps in order, since a boot costs more than a step. Run it by
 //! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
-//! What must be built before, `harness/machine.rs` says when it is missing.
+//! What must be built before, `tests::harness` says when it is missing.
 
 mod faults;
-mod harness;
 mod lifecycle;
 mod listeners;
 mod power;
@@ -17,6 +16,7 @@ mod smoke;
 mod streams;
 
 use runner::Scenario;
+use tests::harness;
 
 /// Every scenario. In `shop`, what takes the shop away comes last.
 const SCENARIOS: &[Scenario] = &[

@@ -1,5 +1,6 @@
-//! What every test layer shares: finding the repository and the built programs, and waiting with a deadline.
+//! What the test programs share: the machine under test, the images in it, and the judge.
 
+pub mod harness;
 pub mod images;
 pub mod judge;
 pub mod sockets;

@@ -31,6 +31,11 @@ impl Stream {
         Stream { child, lines, shown }
     }
 
+    /// The next line, in the moment that it comes; none when there is none in time, or the program has ended.
+    pub fn line(&self, limit: Duration) -> Option<String> {
+        self.lines.recv_timeout(limit).ok()
+    }
+
     /// The first line from now on that contains `part`.
     pub fn line_with(&self, part: &str, limit: Duration) -> String {
         let end = Instant::now() + limit;

@@ -2,16 +2,17 @@
 //! value. Every flag of `skerry` that the tests use is in this file.
 
 use super::program::{Outcome, eventually, run};
-use super::{Stream, Terminal};
+use super::{Built, Stream, Terminal};
+use crate::images::catalog::Image;
+use crate::images::{Workshop, catalog};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tests::images::{Workshop, catalog};
 
 /// A boot, with its disk made; emulated, with another build on the same processors.
 const BOOT: &str = "10m";
@@ -24,17 +25,10 @@ const LOAD: Duration = Duration::from_secs(300);
 /// Until a killed emulator is known to be gone.
 const GONE: Duration = Duration::from_secs(20);
 
-/// How to make what is missing.
-const BUILD: &str = "build the machine first:\n  \
-    cargo build --release -p image -p init -p node\n  \
-    cargo rustc --release -p network --bin skerry-cni -- -C target-feature=+crt-static\n  \
-    cargo rustc --release -p sys --bin pause -- -C target-feature=+crt-static\n  \
-    target/release/skerry build";
-
 /// A machine that runs, unless a test has taken its power.
 pub struct Machine {
     name: String,
-    target: PathBuf,
+    built: Built,
     folder: PathBuf,
     loaded: OnceLock<()>,
 }
@@ -42,26 +36,30 @@ pub struct Machine {
 impl Machine {
     /// Boots a new machine and waits until it is ready. What an interrupted run has left under this name goes first.
     pub fn boot(name: &str) -> Machine {
-        let target = target();
-        for needed in ["release/skerry", "image/bzImage", "image/root.erofs", "image/tools/kubectl"] {
-            let path = target.join(needed);
-            assert!(path.exists(), "{} is missing; {BUILD}", path.display());
-        }
-        let emulator = Command::new("qemu-system-x86_64").arg("--version").output();
-        assert!(emulator.is_ok(), "qemu-system-x86_64 is missing: apt-get install qemu-system-x86");
-        let folder = target.join("machine-tests");
+        Machine::boot_with(name, &[])
+    }
+
+    /// The same with more arguments of `skerry start`, which last as long as the machine.
+    pub fn boot_with(name: &str, arguments: &[&str]) -> Machine {
+        let built = Built::find();
+        let folder = built.target.join("machine-tests");
         std::fs::create_dir_all(&folder).expect("a folder in target/");
-        let machine = Machine { name: name.to_owned(), target, folder, loaded: OnceLock::new() };
+        let machine = Machine { name: name.to_owned(), built, folder, loaded: OnceLock::new() };
         if machine.cluster().exists() {
             machine.must(&["delete"], COMMAND);
         }
-        machine.start();
+        machine.start_with(arguments);
         machine
     }
 
     /// Starts it, again or for the first time; the command's report.
     pub fn start(&self) -> Value {
-        let text = self.must(&["start", "--timeout", BOOT], BOOT_LIMIT);
+        self.start_with(&[])
+    }
+
+    /// The same with more arguments, such as what to wait for.
+    pub fn start_with(&self, arguments: &[&str]) -> Value {
+        let text = self.must(&[&["start", "--timeout", BOOT], arguments].concat(), BOOT_LIMIT);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("skerry start printed no JSON ({error}): {text}"))
     }
 
@@ -95,14 +93,17 @@ impl Machine {
 
     /// Loads all images of the catalogue, once.
     pub fn load_images(&self) {
-        self.loaded.get_or_init(|| {
-            let workshop = Workshop::open().unwrap_or_else(|error| panic!("the images' packages: {error:#}"));
-            for image in catalog::IMAGES {
-                let made = workshop.make(image, &self.target.join("shop-images"));
-                let archive = made.unwrap_or_else(|error| panic!("the image {}: {error:#}", image.name));
-                self.must(&["image", "load", archive.to_str().expect("a path of letters")], LOAD);
-            }
-        });
+        self.loaded.get_or_init(|| self.load(catalog::IMAGES));
+    }
+
+    /// Loads some images; layers that are there already are not sent again.
+    pub fn load(&self, images: &[Image]) {
+        let workshop = Workshop::open().unwrap_or_else(|error| panic!("the images' packages: {error:#}"));
+        for image in images {
+            let made = workshop.make(image, &self.built.target.join("shop-images"));
+            let archive = made.unwrap_or_else(|error| panic!("the image {}: {error:#}", image.name));
+            self.must(&["image", "load", archive.to_str().expect("a path of letters")], LOAD);
+        }
     }
 
     /// Where a Service's port is on this host, once the command has seen the Service.
@@ -123,7 +124,12 @@ impl Machine {
 
     /// The same with another limit than that of a short command.
     pub fn kubectl_within(&self, limit: Duration, arguments: &[&str]) -> String {
-        let outcome = run(&mut self.kubectl_command(arguments), &[], limit);
+        self.kubectl_given(limit, arguments, "")
+    }
+
+    /// The same with something to read on its standard input.
+    pub fn kubectl_given(&self, limit: Duration, arguments: &[&str], input: &str) -> String {
+        let outcome = run(&mut self.kubectl_command(arguments), input.as_bytes(), limit);
         assert!(
             outcome.is_good(),
             "kubectl {arguments:?} ended with {:?}: {}{}",
@@ -167,7 +173,7 @@ impl Machine {
     }
 
     fn kubectl_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.target.join("image/tools/kubectl"));
+        let mut command = Command::new(self.built.kubectl());
         command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder);
         command
     }
@@ -183,9 +189,9 @@ impl Machine {
     }
 
     fn skerry(&self, arguments: &[&str], limit: Duration) -> Outcome {
-        let mut command = Command::new(self.target.join("release/skerry"));
+        let mut command = Command::new(&self.built.skerry);
         command.args(arguments).args(["-o", "json"]);
-        command.env("SKERRY_NAME", &self.name).env("SKERRY_IMAGE", self.target.join("image"));
+        command.env("SKERRY_NAME", &self.name).env("SKERRY_IMAGE", &self.built.image);
         command.env("XDG_DATA_HOME", self.folder.join("data")).env("XDG_CACHE_HOME", self.folder.join("cache"));
         command.env("KUBECONFIG", self.kubeconfig());
         run(&mut command, &[], limit)
@@ -207,10 +213,4 @@ impl Drop for Machine {
             println!("machine {} could not be deleted: {}{}", self.name, outcome.out, outcome.err);
         }
     }
-}
-
-/// The folder of what was built.
-fn target() -> PathBuf {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout").to_owned();
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout.join("target"), PathBuf::from)
 }

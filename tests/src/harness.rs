@@ -1,0 +1,18 @@
+//! What machine tests and measurements stand on: the machine, programs with time limits, HTTP, terminals. All waiting
+//! happens here. Whatever goes wrong is a panic, which whoever runs a step catches.
+
+mod built;
+mod http;
+mod load;
+mod machine;
+mod program;
+mod stream;
+mod terminal;
+
+pub use built::Built;
+pub use http::{get, post};
+pub use load::Load;
+pub use machine::Machine;
+pub use program::{Outcome, eventually, run};
+pub use stream::Stream;
+pub use terminal::Terminal;
