@@ -9,7 +9,7 @@ mod program;
 mod stream;
 mod terminal;
 
-pub use built::Built;
+pub use built::{Built, target};
 pub use http::{get, post};
 pub use load::Load;
 pub use machine::Machine;

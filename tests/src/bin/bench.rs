@@ -1,10 +1,11 @@
 //! `scripts/bench`: reads the command line, measures by way of `tests::bench`, writes the table.
 
 use ::tests::bench::{PARTS, Part, Wish};
+use ::tests::harness::target;
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::PossibleValue;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Everything.
@@ -54,7 +55,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// A file of this minute below `target/`.
 fn usual_place() -> PathBuf {
     let name = format!("{}.md", jiff::Zoned::now().strftime("%Y-%m-%dT%H%M"));
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench").join(name)
+    target().join("bench").join(name)
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Built {
 }
 
 /// The folder of what cargo builds.
-fn target() -> PathBuf {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout").to_owned();
+pub fn target() -> PathBuf {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout");
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout.join("target"), PathBuf::from)
 }
