@@ -3,7 +3,8 @@
 
 use super::Around;
 use client::{Client, Informers, Selection};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, NodeCondition, ServiceAccount};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -13,16 +14,19 @@ use tokio_util::sync::CancellationToken;
 /// The user that looks.
 pub const USER: &str = "system:serviceaccount:kube-system:skerry-readiness";
 
-/// Whether a Node says that it is Ready.
-fn is_ready(node: &Node) -> bool {
+/// Whether a Node has said since `started` that it is Ready. What it said before the machine went down is history.
+fn is_ready(node: &Node, started: Timestamp) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    let fresh = |c: &NodeCondition| c.last_heartbeat_time.as_ref().is_some_and(|at| at.0 >= started);
+    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True" && fresh(c)))
 }
 
 /// Watches until both milestones were said.
 pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiver<bool>) -> JoinHandle<()> {
     let (pid1, name) = (around.pid1.clone(), around.settings.name.clone());
     let stop = around.server.stopping.child_token();
+    // The API keeps whole seconds.
+    let started = controllers::context::seconds(around.server.world.clock.now()).0;
     tokio::spawn(async move {
         let waits = async {
             let informers_stop = CancellationToken::new();
@@ -36,7 +40,7 @@ pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiv
             let (of_nodes, of_accounts) = (changed.clone(), changed.clone());
             nodes.on_change(move |_| of_nodes.notify_one());
             accounts.on_change(move |_| of_accounts.notify_one());
-            while !nodes.all().iter().any(|node| is_ready(node)) {
+            while !nodes.all().iter().any(|node| is_ready(node, started)) {
                 changed.notified().await;
             }
             pid1.milestone("node", json!({"name": name}));
@@ -52,4 +56,30 @@ pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiv
             () = waits => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::NodeStatus;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    #[test]
+    fn a_node_that_was_ready_before_the_start_is_not_ready_yet() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let node = |status: &str, second| {
+            let condition = NodeCondition {
+                type_: "Ready".to_owned(),
+                status: status.to_owned(),
+                last_heartbeat_time: Some(Time(at(second))),
+                ..NodeCondition::default()
+            };
+            let status = NodeStatus { conditions: Some(vec![condition]), ..NodeStatus::default() };
+            Node { status: Some(status), ..Node::default() }
+        };
+        assert!(is_ready(&node("True", 100), at(100)));
+        assert!(!is_ready(&node("True", 99), at(100)));
+        assert!(!is_ready(&node("False", 101), at(100)));
+        assert!(!is_ready(&Node::default(), at(0)));
+    }
 }
