@@ -32,7 +32,7 @@ pub struct Part {
 /// All of them, in this order: those that only want a machine share the last one that `boot` has booted.
 pub const PARTS: &[Part] = &[
     Part { name: "sizes", about: "sizes of the image and of our programs", measure: sizes::measure },
-    Part { name: "icount", about: "time to init in instructions, which repeats", measure: icount::measure },
+    Part { name: "icount", about: "time to init in instructions", measure: icount::measure },
     Part { name: "smallest", about: "the smallest memory that gets ready", measure: smallest::measure },
     Part { name: "boot", about: "milestones after power-on, and the first pod", measure: boot::measure },
     Part { name: "idle", about: "host CPU of the idle machine", measure: idle::measure },
@@ -74,8 +74,11 @@ pub struct Outcome {
 }
 
 /// Measures these parts.
-pub fn run(parts: &[&Part], wish: Wish) -> Outcome {
-    let built = Built::find();
+///
+/// # Errors
+/// When nothing can be measured, because something has not been built.
+pub fn run(parts: &[&Part], wish: Wish) -> Result<Outcome> {
+    let built = Built::find()?;
     let mut conditions = conditions::of(&built);
     let (figures, failures) = (Vec::new(), Vec::new());
     let mut bench = Bench { built, wish, part: "", figures, failures, machine: None, touched: Instant::now() };
@@ -87,7 +90,7 @@ pub fn run(parts: &[&Part], wish: Wish) -> Outcome {
         conditions.extend(conditions::of_machine(&machine.status()));
     }
     let text = figures::table(&conditions, &bench.figures, &bench.failures);
-    Outcome { text, failures: std::mem::take(&mut bench.failures) }
+    Ok(Outcome { text, failures: bench.failures })
 }
 
 impl Bench {

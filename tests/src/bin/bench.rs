@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let wanted = |part: &&Part| arguments.parts.iter().any(|word| word == part.name || word == ALL);
     let wish = Wish { boots: arguments.boots, memory_mb: arguments.memory };
-    let outcome = ::tests::bench::run(&PARTS.iter().filter(wanted).collect::<Vec<_>>(), wish);
+    let outcome = ::tests::bench::run(&PARTS.iter().filter(wanted).collect::<Vec<_>>(), wish)?;
     print!("{}", outcome.text);
     let place = arguments.out.unwrap_or_else(usual_place);
     if let Some(folder) = place.parent() {

@@ -1,6 +1,7 @@
 //! What must have been built: the `skerry` program and the image, where a build leaves them or where the environment
 //! says: `SKERRY_BIN` names the program, `SKERRY_IMAGE` the folder of the image.
 
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,19 +24,22 @@ pub struct Built {
 }
 
 impl Built {
-    /// Finds it. What is missing is a panic that says how to make it.
-    pub fn find() -> Built {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// When something is missing; says how to make it.
+    pub fn find() -> Result<Built> {
         let target = target();
         let place = |key: &str, usual: &str| std::env::var_os(key).map_or_else(|| target.join(usual), PathBuf::from);
         let (skerry, image) = (place("SKERRY_BIN", "release/skerry"), place("SKERRY_IMAGE", "image"));
-        let tools = [image.join("bzImage"), image.join("root.erofs"), image.join("tools/kubectl")];
-        for needed in [&skerry].into_iter().chain(&tools) {
-            assert!(needed.exists(), "{} is missing; {BUILD}", needed.display());
+        let parts = [image.join("bzImage"), image.join("root.erofs"), image.join("tools/kubectl")];
+        for needed in [&skerry].into_iter().chain(&parts) {
+            ensure!(needed.exists(), "{} is missing; {BUILD}", needed.display());
         }
         let said = Command::new(EMULATOR).arg("--version").output();
-        let said = said.unwrap_or_else(|error| panic!("{EMULATOR}: {error}; apt-get install qemu-system-x86"));
+        let said = said.with_context(|| format!("running {EMULATOR}: apt-get install qemu-system-x86"))?;
         let emulator = String::from_utf8_lossy(&said.stdout).lines().next().unwrap_or_default().to_owned();
-        Built { skerry, image, target, emulator }
+        Ok(Built { skerry, image, target, emulator })
     }
 
     /// The kernel.

@@ -41,7 +41,7 @@ impl Machine {
 
     /// The same with more arguments of `skerry start`, which last as long as the machine.
     pub fn boot_with(name: &str, arguments: &[&str]) -> Machine {
-        let built = Built::find();
+        let built = Built::find().unwrap_or_else(|error| panic!("{error:#}"));
         let folder = built.target.join("machine-tests");
         std::fs::create_dir_all(&folder).expect("a folder in target/");
         let machine = Machine { name: name.to_owned(), built, folder, loaded: OnceLock::new() };
