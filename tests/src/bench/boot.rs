@@ -13,8 +13,6 @@ use std::time::{Duration, SystemTime};
 
 /// Creating one object.
 const CREATE: Duration = Duration::from_secs(60);
-/// Pods of this part.
-const MARK: &str = "first";
 
 /// When each milestone of `WAY` came.
 type Times = Vec<Duration>;
@@ -32,7 +30,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     let (mut warm, mut pods) = (Vec::new(), Vec::new());
     for number in 1..=boots {
         let what = format!("boot {number} of {boots} with a cluster that was stopped");
-        if let Some((times, pod)) = bench.attempt(&what, |bench| again(bench.machine())) {
+        if let Some((times, pod)) = bench.attempt(&what, |bench| again(bench.machine(), &format!("first-{number}"))) {
             warm.push(times);
             pods.push(pod);
         }
@@ -60,22 +58,22 @@ fn title(kind: &str, what: &str, count: usize) -> String {
     format!("power-on to {what}, {kind}{of}")
 }
 
-/// Starts a cluster again, with a pod created as soon as the API answers.
-fn again(machine: &Machine) -> Result<(Times, Duration)> {
+/// Starts a cluster again, with a pod of this name created as soon as the API answers; when that ran, too.
+fn again(machine: &Machine, pod: &str) -> Result<(Times, Duration)> {
     machine.stop();
     machine.start_with(&["--wait", "api"]);
-    let watch = Watch::on(machine, MARK);
+    let watch = Watch::on(machine, pod);
     let create = ["create", "--raw", "/api/v1/namespaces/default/pods", "-f", "-"];
-    machine.kubectl_given(CREATE, &create, &idle_pod(MARK, MARK).to_string());
+    machine.kubectl_given(CREATE, &create, &idle_pod(pod, pod).to_string());
     watch.until_running(1)?;
     let now = SystemTime::now();
     // Returns when the machine, which runs already, is ready.
     machine.start();
     let status = machine.status();
     let began = Duration::from_millis(status["started_ms"].as_u64().context("the time of power-on")?);
-    let pod = now.duration_since(SystemTime::UNIX_EPOCH + began).context("the pod ran before power-on")?;
-    remove(machine, MARK);
-    Ok((times(&status)?, pod))
+    let ran = now.duration_since(SystemTime::UNIX_EPOCH + began).context("the pod ran before power-on")?;
+    remove(machine, pod);
+    Ok((times(&status)?, ran))
 }
 
 /// When the host heard of each milestone.
