@@ -29,7 +29,9 @@ fn cli() -> Command {
         .arg_required_else_help(true)
         .arg(format.help("How results are printed: text for people, json for programs"));
     COMMANDS.iter().fold(top, |top, command| {
-        top.subcommand((command.arguments)(Command::new(command.name).about(command.about).hide(command.hidden)))
+        // The table speaks last: arguments that are shared bring their own words along.
+        let built = (command.arguments)(Command::new(command.name).hide(command.hidden));
+        top.subcommand(built.about(command.about).long_about(None))
     })
 }
 
@@ -72,6 +74,15 @@ fn misused(output: &Output, error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_command_says_of_itself_what_the_table_says() {
+        for command in COMMANDS {
+            let built = cli();
+            let found = built.find_subcommand(command.name).unwrap();
+            assert_eq!(found.get_about().map(ToString::to_string).as_deref(), Some(command.about));
+        }
+    }
 
     #[test]
     fn the_command_line_has_no_contradictions() {
