@@ -7,6 +7,7 @@ use crate::chain::answer_as;
 use crate::reply::full;
 use crate::server::Server;
 use api::{Status, Tree, meta, tree};
+use client::Boxed;
 use http_body_util::BodyExt;
 use std::sync::Arc;
 
@@ -26,7 +27,11 @@ struct Wanted {
 ///
 /// # Errors
 /// The first object that could not be made, with what the server said.
-pub async fn run(server: &Arc<Server>) -> Result<(), Status> {
+pub fn run(server: &Arc<Server>) -> Boxed<'_, Result<(), Status>> {
+    Box::pin(create(server))
+}
+
+async fn create(server: &Arc<Server>) -> Result<(), Status> {
     for wanted in wanted(server) {
         ensure(server, &wanted).await?;
     }

@@ -3,6 +3,7 @@
 use crate::chain::answer;
 use crate::reply::BoxError;
 use crate::server::Server;
+use client::Boxed;
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -42,7 +43,11 @@ pub struct Security {
 }
 
 /// Serves until the server stops.
-pub async fn serve(server: Arc<Server>, listener: TcpListener, security: Security) {
+pub fn serve(server: Arc<Server>, listener: TcpListener, security: Security) -> Boxed<'static, ()> {
+    Box::pin(accept(server, listener, security))
+}
+
+async fn accept(server: Arc<Server>, listener: TcpListener, security: Security) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tracker = tokio_util::task::TaskTracker::new();
     loop {

@@ -32,3 +32,8 @@ pub use store::{Change, IndexFn, Progress, Store};
 pub use transport::{Answer, Body, BoxError, Transport, TransportError, whole};
 pub use verbs::{Api, Page, PageMeta};
 pub use watch::{EVENT_BYTES_MAX, Event, WatchOptions, WatchStream};
+
+/// A future that the crate it comes from has compiled. The body of a plain `async fn` is compiled by whoever polls it,
+/// which made the binary compile every part of the cluster anew, alone and on one processor; the long lives that it
+/// starts come as these.
+pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -13,6 +13,7 @@ use crate::view::Seen;
 use crate::volumes::Volumes;
 use crate::{cgroups, node};
 use anyhow::{Context as _, Result};
+use client::Boxed;
 use client::backoff::Backoff;
 use client::events::Face;
 use client::{Client, Informers, Recorder, Selection};
@@ -74,7 +75,11 @@ impl Kubelet {
     ///
     /// # Errors
     /// When folders or cgroups cannot be made.
-    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+    pub fn run(self, stop: CancellationToken) -> Boxed<'static, Result<()>> {
+        Box::pin(self.live(stop))
+    }
+
+    async fn live(self, stop: CancellationToken) -> Result<()> {
         for folder in [&self.config.root, &self.config.pod_logs, &self.config.container_logs] {
             std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         }

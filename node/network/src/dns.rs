@@ -22,6 +22,7 @@ pub mod resolvers;
 pub mod server;
 pub mod service;
 
+use client::Boxed;
 use client::Client;
 use hickory_proto::rr::Name;
 use std::io;
@@ -69,7 +70,16 @@ impl Default for Config {
 ///
 /// # Errors
 /// When the domain is not a name or an address cannot be bound; it says which. May be called again at any time.
-pub async fn run(
+pub fn run(
+    config: Config,
+    client: Client,
+    ready: watch::Sender<bool>,
+    stop: CancellationToken,
+) -> Boxed<'static, io::Result<()>> {
+    Box::pin(answer_all(config, client, ready, stop))
+}
+
+async fn answer_all(
     config: Config,
     client: Client,
     ready: watch::Sender<bool>,

@@ -6,6 +6,7 @@
 //!
 //! Own nftables table; it must not know Services, pods or dockerd's state.
 
+use client::Boxed;
 use futures_util::TryStreamExt;
 use nlink::netlink::nftables::{BaseChain, Chain, Family, NatHook, Priority, Rule};
 use nlink::netlink::{Connection, Nftables};
@@ -27,7 +28,11 @@ const CHAIN: &str = "postrouting";
 ///
 /// # Errors
 /// What was attempted and the kernel's answer.
-pub async fn set_up() -> io::Result<()> {
+pub fn set_up() -> Boxed<'static, io::Result<()>> {
+    Box::pin(make())
+}
+
+async fn make() -> io::Result<()> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     let serving = tokio::spawn(connection);
     let done = bridge(&handle).await;

@@ -6,6 +6,7 @@
 use crate::cidr::Cidr;
 use crate::links::Links;
 use crate::nft::{Family, Hook, Kernel, Part, Rule, Ruleset, Tables, plan};
+use client::Boxed;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -54,7 +55,11 @@ fn settings(setup: &Setup) -> Vec<(String, &'static str)> {
 ///
 /// # Errors
 /// What was attempted and what the kernel refused.
-pub async fn apply(setup: &Setup) -> Result<(), String> {
+pub fn apply(setup: &Setup) -> Boxed<'_, Result<(), String>> {
+    Box::pin(make(setup))
+}
+
+async fn make(setup: &Setup) -> Result<(), String> {
     let links = Links::connect()?;
     let gateways: Vec<Cidr> = setup.ranges.iter().map(|range| gateway(*range)).collect();
     let bridge = links.bridge(&setup.bridge, 0, &gateways).await?;

@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::pick::pick;
 use crate::snapshot::PodView;
 use api::{Status, Tree};
+use client::Boxed;
 use client::backoff::Backoff;
 use client::events::{About, Face};
 use client::queue::work;
@@ -78,7 +79,11 @@ fn is_ours(pod: &Pod) -> bool {
 }
 
 /// Schedules until told to stop.
-pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
+pub fn run(client: Client, clock: Clock, stop: CancellationToken) -> Boxed<'static, ()> {
+    Box::pin(schedule(client, clock, stop))
+}
+
+async fn schedule(client: Client, clock: Clock, stop: CancellationToken) {
     let informers = Informers::new(client.clone(), stop.clone());
     let nodes = informers.of::<Node>();
     let namespaces = informers.of::<Namespace>();

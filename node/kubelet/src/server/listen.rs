@@ -1,6 +1,7 @@
 //! The listener: TLS, one task a connection, and a stop that ends streams.
 
 use super::{Runtime, Settings, Shared, View, answer};
+use client::Boxed;
 use client::Client;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,7 +27,18 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Serves the kubelet's API until `stop`. `client` speaks to the API server as this node's user, which judges tokens and
 /// permissions.
-pub async fn serve(
+pub fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    client: Client,
+    view: Arc<dyn View>,
+    runtime: Arc<dyn Runtime>,
+    stop: CancellationToken,
+) -> Boxed<'static, ()> {
+    Box::pin(accept(listener, settings, client, view, runtime, stop))
+}
+
+async fn accept(
     listener: TcpListener,
     settings: Settings,
     client: Client,

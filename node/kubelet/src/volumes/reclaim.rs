@@ -7,6 +7,7 @@
 use super::beneath;
 use super::files::{on_disk, said};
 use api::Status;
+use client::Boxed;
 use client::queue::work;
 use client::{After, Client, Informers, Meta, ObjectKey, Patch, Queue};
 use k8s_openapi::api::core::v1::PersistentVolume;
@@ -67,7 +68,17 @@ fn is_here(volume: &PersistentVolume, node: &str) -> bool {
 }
 
 /// Removes folders below `root` until told to stop. `node` is the value of this node's `kubernetes.io/hostname` label.
-pub async fn run(client: Client, informers: &Informers, root: PathBuf, node: String, stop: CancellationToken) {
+pub fn run(
+    client: Client,
+    informers: &Informers,
+    root: PathBuf,
+    node: String,
+    stop: CancellationToken,
+) -> Boxed<'_, ()> {
+    Box::pin(follow(client, informers, root, node, stop))
+}
+
+async fn follow(client: Client, informers: &Informers, root: PathBuf, node: String, stop: CancellationToken) {
     let volumes = informers.of::<PersistentVolume>();
     let queue: Arc<Queue<ObjectKey>> = Arc::default();
     let fed = queue.clone();

@@ -2,6 +2,7 @@
 //!
 //! It must not know what is served there.
 
+use client::Boxed;
 use futures_util::TryStreamExt;
 use rtnetlink::{Handle, LinkDummy, LinkUnspec};
 use std::io;
@@ -15,7 +16,11 @@ pub const LINK: &str = "dns0";
 ///
 /// # Errors
 /// What was attempted and the kernel's answer.
-pub async fn bind(addresses: &[IpAddr]) -> io::Result<()> {
+pub fn bind(addresses: &[IpAddr]) -> Boxed<'_, io::Result<()>> {
+    Box::pin(give(addresses))
+}
+
+async fn give(addresses: &[IpAddr]) -> io::Result<()> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     let serving = tokio::spawn(connection);
     let done = on(&handle, addresses).await;

@@ -9,6 +9,7 @@ use super::rules::{Known, MEMORY, desired, forgotten};
 use super::service::{ServicePort, ports};
 use super::topology::Place;
 use crate::nft::{Family, Kernel, Plan, Ruleset, Tables, plan, sweep};
+use client::Boxed;
 use client::backoff::Backoff;
 use client::{Client, Informers, Object, Selection, Store};
 use k8s_openapi::api::core::v1::{Node, Service};
@@ -44,7 +45,11 @@ pub struct Config {
 ///
 /// # Errors
 /// The kernel's nftables cannot be reached at all.
-pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), String> {
+pub fn run(config: Config, client: Client, stop: CancellationToken) -> Boxed<'static, Result<(), String>> {
+    Box::pin(keep(config, client, stop))
+}
+
+async fn keep(config: Config, client: Client, stop: CancellationToken) -> Result<(), String> {
     let life = stop.child_token();
     let _ends_the_informers = life.clone().drop_guard();
     let informers = Informers::new(client, life);
