@@ -48,6 +48,9 @@ fn containers(machine: &Machine) -> String {
 
 /// The process of a program of the machine.
 fn pid_of(machine: &Machine, program: &str) -> Result<String, String> {
-    let outcome = machine.try_kubectl(&["exec", "-n", "kube-system", "wrench", "--", "pidof", "-s", program]);
-    if outcome.is_good() { Ok(outcome.out.trim().to_owned()) } else { Err(outcome.err) }
+    let outcome = machine.try_kubectl(&["exec", "-n", "kube-system", "wrench", "--", "pidof", program]);
+    match outcome.out.split_whitespace().next() {
+        Some(pid) if outcome.is_good() => Ok(pid.to_owned()),
+        _ => Err(outcome.err),
+    }
 }

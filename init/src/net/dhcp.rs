@@ -17,7 +17,8 @@ const SERVER_PORT: u16 = 67;
 /// Keeps the outer link's lease for ever; each change of settings is sent to `changes`, `None` when the address is
 /// lost. Returns only on an error of the socket or when nobody listens any more.
 pub async fn keep(link: &Link, hostname: &str, xid: u32, changes: &mpsc::Sender<Option<Outer>>) -> io::Result<()> {
-    let socket = UdpSocket::from_std(sys::socket::broadcast_udp(&link.name, CLIENT_PORT)?)?;
+    // Open only while an answer is awaited: with a lease in hand the machine listens to nobody.
+    let mut socket = None;
     let began = Instant::now();
     let mut client = Client::new(link.mac, xid);
     let mut actions = client.start(Duration::ZERO);
@@ -27,13 +28,14 @@ pub async fn keep(link: &Link, hostname: &str, xid: u32, changes: &mpsc::Sender<
         for action in actions {
             match action {
                 Action::Broadcast(question) => {
-                    send(&socket, Ipv4Addr::BROADCAST, &question.bytes(link.mac, hostname)).await?;
+                    send(opened(&mut socket, link)?, Ipv4Addr::BROADCAST, &question.bytes(link.mac, hostname)).await?;
                 }
                 Action::Unicast(server, question) => {
-                    send(&socket, server, &question.bytes(link.mac, hostname)).await?;
+                    send(opened(&mut socket, link)?, server, &question.bytes(link.mac, hostname)).await?;
                 }
                 Action::Configure(outer) => {
                     wake = None;
+                    socket = None;
                     if changes.send(Some(outer)).await.is_err() {
                         return Ok(());
                     }
@@ -52,14 +54,29 @@ pub async fn keep(link: &Link, hostname: &str, xid: u32, changes: &mpsc::Sender<
                 None => std::future::pending().await,
             }
         };
+        let received = async {
+            match &socket {
+                Some(socket) => socket.recv(&mut buffer).await,
+                None => std::future::pending().await,
+            }
+        };
         actions = tokio::select! {
-            received = socket.recv(&mut buffer) => match answer(&buffer[..received?]) {
+            received = received => match answer(&buffer[..received?]) {
                 Some(answer) => client.packet(began.elapsed(), answer),
                 None => Vec::new(),
             },
             () = timer => client.timer(began.elapsed()),
         };
     }
+}
+
+/// The client's socket, opened when it is not.
+fn opened<'a>(socket: &'a mut Option<UdpSocket>, link: &Link) -> io::Result<&'a UdpSocket> {
+    let fresh = match socket.take() {
+        Some(open) => open,
+        None => UdpSocket::from_std(sys::socket::broadcast_udp(&link.name, CLIENT_PORT)?)?,
+    };
+    Ok(socket.insert(fresh))
 }
 
 /// A network that cannot be reached just now is not the end: the client asks again.
