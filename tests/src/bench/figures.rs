@@ -28,10 +28,23 @@ pub fn table(conditions: &[(String, String)], figures: &[Figure], failures: &[St
     if !failures.is_empty() {
         line("\nFailed:\n".to_owned());
         for failure in failures {
-            line(format!("- {}", failure.split_whitespace().collect::<Vec<_>>().join(" ")));
+            line(format!("- {}", short(failure)));
         }
     }
     out
+}
+
+/// Letters of a failure that are shown at each end: what was tried stands first, why it failed last.
+const FAILURE_ENDS: usize = 250;
+
+/// A failure on one line, without the middle of a long one; all of it was told when it happened.
+fn short(failure: &str) -> String {
+    let letters: Vec<char> = failure.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    if letters.len() <= 2 * FAILURE_ENDS {
+        return letters.into_iter().collect();
+    }
+    let (first, last) = (&letters[..FAILURE_ENDS], &letters[letters.len() - FAILURE_ENDS..]);
+    first.iter().chain(&[' ', '…', ' ']).chain(last).collect()
 }
 
 /// Text that cannot end a cell.
@@ -101,5 +114,12 @@ mod tests {
         assert!(text.contains("- host: 2 cores\n"), "{text}");
         assert!(text.contains("| a\\|b | 1 s | `scripts/bench boot` |\n"), "{text}");
         assert!(text.ends_with("Failed:\n\n- idle: it died\n"), "{text}");
+    }
+
+    #[test]
+    fn a_long_failure_keeps_both_its_ends() {
+        let text = short(&format!("exec {}why", "x".repeat(9000)));
+        assert!(text.starts_with("exec x") && text.ends_with("xwhy") && text.contains(" … "), "{text}");
+        assert_eq!(text.chars().count(), 2 * FAILURE_ENDS + 3);
     }
 }
