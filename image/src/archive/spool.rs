@@ -55,15 +55,8 @@ pub fn open(path: &Path, interrupt: &Interrupt, progress: &dyn Fn(&str)) -> Resu
     if form(&magic[..length]) == Form::Plain && file.seek(SeekFrom::Start(0)).is_ok() {
         return Ok(file);
     }
-    // A pipe has no way back, so what has been read is put before the rest.
-    spool(&shown, Box::new(Cursor::new(magic[..length].to_vec()).chain(rest(file, length)?)), interrupt, progress)
-}
-
-/// The file behind its first bytes.
-fn rest(mut file: File, length: usize) -> Result<File> {
-    // A pipe refuses to seek and is there already.
-    let _ = file.seek(SeekFrom::Start(length as u64));
-    Ok(file)
+    // The file stands behind its first bytes, and a pipe has no way back: they are put before the rest.
+    spool(&shown, Box::new(Cursor::new(magic[..length].to_vec()).chain(file)), interrupt, progress)
 }
 
 fn spool(file: &str, mut source: Box<dyn Read + '_>, interrupt: &Interrupt, progress: &dyn Fn(&str)) -> Result<File> {
