@@ -126,12 +126,6 @@ impl Catalog {
         self.resources.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
-    /// The resource with a kind, for scale and owner references.
-    #[must_use]
-    pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Resource>> {
-        self.iter().find(|r| r.group == group && r.version == version && r.kind == kind && r.stored())
-    }
-
     /// The resource whose objects lie below a key, in any of its versions.
     #[must_use]
     pub fn by_key(&self, key: &str) -> Option<&Arc<Resource>> {

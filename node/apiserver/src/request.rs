@@ -2,7 +2,6 @@
 //! `k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`. It must not know which resources exist.
 
 use api::Status;
-use api::status::GroupName;
 use std::collections::BTreeMap;
 
 /// What a request asks for, as authorization and the handlers see it.
@@ -34,12 +33,6 @@ pub struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// The resource with its group, for messages.
-    #[must_use]
-    pub fn group_resource(&self) -> GroupName {
-        GroupName::new(self.group.as_str(), self.resource.as_str())
-    }
-
     /// Reads method, path and query.
     #[must_use]
     pub fn parse(method: &http::Method, path: &str, query: &Query) -> RequestInfo {
@@ -123,13 +116,6 @@ impl RequestInfo {
             "delete" => "deletecollection".clone_into(&mut self.verb),
             _ => {}
         }
-    }
-
-    /// Whether the request is for a single object of its resource and not for its collection. A list narrowed to one
-    /// name by a field selector is still a list.
-    #[must_use]
-    pub fn names_object(&self) -> bool {
-        !self.name.is_empty() && !matches!(self.verb.as_str(), "list" | "watch" | "deletecollection")
     }
 }
 

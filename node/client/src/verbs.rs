@@ -117,14 +117,6 @@ impl<T: DeserializeOwned> Api<T> {
         }
     }
 
-    /// Reads a subresource, `scale` for example.
-    ///
-    /// # Errors
-    /// As [`Api::get`].
-    pub async fn get_sub<S: DeserializeOwned>(&self, namespace: &str, name: &str, sub: &str) -> Result<S, Status> {
-        self.client.call(Request::new(Method::GET, self.path(namespace, name, sub))).await
-    }
-
     /// Reads one page.
     ///
     /// # Errors
@@ -190,14 +182,6 @@ impl<T: DeserializeOwned> Api<T> {
     /// As [`Api::get`].
     pub async fn update(&self, namespace: &str, name: &str, object: &impl Serialize) -> Result<T, Status> {
         self.update_sub(namespace, name, "", object).await
-    }
-
-    /// Replaces an object's status.
-    ///
-    /// # Errors
-    /// As [`Api::get`].
-    pub async fn update_status(&self, namespace: &str, name: &str, object: &impl Serialize) -> Result<T, Status> {
-        self.update_sub(namespace, name, "status", object).await
     }
 
     /// PUTs to a subresource: `status`, `scale`, `finalize`, `approval`.

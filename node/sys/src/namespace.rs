@@ -1,7 +1,7 @@
 //! Entering and leaving namespaces. Namespaces belong to a thread: callers give these calls a thread of its own.
 
 use crate::said;
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -11,11 +11,6 @@ pub fn enter_network(path: &Path) -> io::Result<()> {
     let file = File::open(path).map_err(|e| said(format_args!("open {}", path.display()), e))?;
     setns(file, CloneFlags::CLONE_NEWNET)
         .map_err(|e| said(format_args!("enter the network namespace {}", path.display()), e))
-}
-
-/// Gives the calling thread an empty network namespace of its own.
-pub fn new_network() -> io::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNET).map_err(|e| said("make a network namespace", e))
 }
 
 /// Sets the host name of this UTS namespace.

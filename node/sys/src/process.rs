@@ -4,7 +4,7 @@ use crate::{checked, said};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 pub use nix::sys::signal::Signal as Kind;
 
@@ -113,24 +113,6 @@ pub fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
     let fd = checked(fd as libc::c_int, format_args!("open a descriptor of process {pid}"))?;
     // SAFETY: the kernel has just made this descriptor for us and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Sends `signal` by a descriptor, so that it can never reach a later process of the same pid.
-pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<bool> {
-    let info: *const libc::siginfo_t = std::ptr::null();
-    // SAFETY: a null siginfo means "as kill(2) would fill it"; the descriptor is borrowed for the call.
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as libc::c_int, info, 0) };
-    match checked(result as libc::c_int, format_args!("send {signal}")) {
-        Ok(_) => Ok(true),
-        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// Makes orphans below this process its children, as they are PID 1's otherwise.
-pub fn become_reaper() -> io::Result<()> {
-    nix::sys::prctl::set_child_subreaper(true).map_err(|e| said("become the reaper of orphans", e))
 }
 
 /// The name that `ps` shows for this thread.

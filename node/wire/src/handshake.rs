@@ -16,12 +16,6 @@ pub fn accept_key(key: &str) -> String {
     tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes())
 }
 
-/// A fresh `Sec-WebSocket-Key`.
-#[must_use]
-pub fn new_key() -> String {
-    tokio_tungstenite::tungstenite::handshake::client::generate_key()
-}
-
 /// The names of a comma-separated header.
 pub fn names(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(str::trim).filter(|name| !name.is_empty())
