@@ -11,12 +11,12 @@ use crate::registry::Registry;
 use crate::relist::Relist;
 use crate::view::Seen;
 use crate::volumes::Volumes;
-use crate::{cgroups, node};
+use crate::{cgroups, node, pod};
 use anyhow::{Context as _, Result};
 use client::Boxed;
 use client::backoff::Backoff;
 use client::events::Face;
-use client::{Client, Informers, Recorder, Selection};
+use client::{Client, Informers, Meta, Recorder, Selection};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Waits until the engine answers; it starts beside us.
 const ENGINE: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) };
+
+/// How long the node waits with being Ready for the first word on its pods. They are looked at together; one whose look
+/// fails is tried again after a second.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(10);
 
 /// A kubelet that does not run yet. What others need of it can be had before.
 pub struct Kubelet {
@@ -109,10 +113,21 @@ impl Kubelet {
         let follow = all.clone();
         watched.on_change(move |change| follow.change(change));
         tracing::info!(node = ctx.config.node_name, engine = ctx.machine.runtime, "the kubelet runs");
+        // After a restart of the machine the API server still has what was: pods that run and are Ready. The node is
+        // Ready when it has had word of each; whoever waits for that finds Services as they are.
+        let begun = |pod: &Pod| !pod::is_terminal(pod::phase(pod));
+        let before: Vec<String> =
+            watched.all().iter().filter(|pod| begun(pod)).map(|pod| pod.uid().to_owned()).collect();
+        let registry = self.registry.clone();
+        let first_look = async move {
+            if tokio::time::timeout(FIRST_LOOK_MAX, registry.all_told(&before)).await.is_err() {
+                tracing::warn!(pods = before.len(), "not every pod could be looked at in time");
+            }
+        };
         let relist = Relist { ctx: ctx.clone(), pods: all.clone(), registry: self.registry.clone() };
         tokio::join!(
             relist.run(stop.clone()),
-            node::keep(ctx.clone(), node, stop.clone()),
+            node::keep(ctx.clone(), node, first_look, stop.clone()),
             listen(says, all, ctx.recorder.clone(), stop.clone()),
         );
         Ok(())

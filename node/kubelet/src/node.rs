@@ -59,8 +59,12 @@ async fn try_register(ctx: &Context) -> Result<Node> {
     nodes.create("", &new).await.map_err(failed("create the node"))
 }
 
-/// Keeps lease and status until told to stop.
-pub async fn keep(ctx: Arc<Context>, node: Node, stop: CancellationToken) {
+/// Keeps lease and status until told to stop, from when `first_look` is over.
+pub async fn keep(ctx: Arc<Context>, node: Node, first_look: impl Future<Output = ()>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = first_look => (),
+    }
     let mut told = node.status.clone().unwrap_or_default();
     let mut written = None::<Timestamp>;
     let mut beats = tokio::time::interval(BEAT);

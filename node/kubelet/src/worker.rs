@@ -280,6 +280,7 @@ impl Worker {
             }
             Err(status) => return Err(anyhow::anyhow!("write the status: {status}")),
         }
+        self.registry.told(self.pod.uid());
         Ok(())
     }
 
