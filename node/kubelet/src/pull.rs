@@ -127,11 +127,11 @@ async fn pull(ctx: &Context, pod: &Pod, spec: v1::ImageSpec, sandbox: &v1::PodSa
                 let took = format!("{}.{:03}s", took / 1000, took % 1000);
                 let message = format!("Successfully pulled image {name:?} in {took} ({took} including waiting).");
                 ctx.recorder.normal(pod, "Pulled", message);
-                let found = status(ctx, &spec).await.ok().flatten();
-                return found.ok_or_else(|| Failure {
-                    reason: "ErrImagePull",
-                    message: format!("image {name:?} was pulled and is not there"),
-                });
+                let failed = |message| Failure { reason: "ErrImagePull", message };
+                let found = status(ctx, &spec).await;
+                let found =
+                    found.map_err(|why| failed(format!("image {name:?} was pulled, but asking for it: {why}")))?;
+                return found.ok_or_else(|| failed(format!("image {name:?} was pulled and is not there")));
             }
             Err(error) if refused.is_empty() => refused = error.message,
             Err(error) => tracing::debug!(image = name, %error, "a pull with another secret failed too"),
@@ -159,7 +159,12 @@ async fn secrets(ctx: &Context, pod: &Pod, image: &str) -> Vec<v1::AuthConfig> {
                 let modern = data.and_then(|data| data.get(".dockerconfigjson")).map(|bytes| (bytes, true));
                 let old = || data.and_then(|data| data.get(".dockercfg")).map(|bytes| (bytes, false));
                 if let Some((bytes, wrapped)) = modern.or_else(old) {
-                    found.extend(credentials(&bytes.0, wrapped, registry(image)));
+                    match credentials(&bytes.0, wrapped, registry(image)) {
+                        Ok(all) => found.extend(all),
+                        Err(error) => {
+                            tracing::warn!(%error, secret = reference.name, "a pull secret is no Docker configuration");
+                        }
+                    }
                 }
             }
             Ok(None) => {
@@ -176,8 +181,8 @@ async fn secrets(ctx: &Context, pod: &Pod, image: &str) -> Vec<v1::AuthConfig> {
 }
 
 /// The entries of a Docker configuration for one registry.
-fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> Vec<v1::AuthConfig> {
-    let whole: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> serde_json::Result<Vec<v1::AuthConfig>> {
+    let whole: serde_json::Value = serde_json::from_slice(bytes)?;
     let entries = if wrapped { &whole["auths"] } else { &whole };
     let host = |key: &str| {
         let bare = key.trim_start_matches("https://").trim_start_matches("http://");
@@ -185,7 +190,7 @@ fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> Vec<v1::AuthConfi
         if host == "index.docker.io" { "docker.io".to_owned() } else { host.to_owned() }
     };
     let all = entries.as_object().into_iter().flatten().filter(|(key, _)| host(key) == registry);
-    all.map(|(key, entry)| {
+    let all = all.map(|(key, entry)| {
         let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         let (mut username, mut password) = (text("username"), text("password"));
         let decoded = base64::engine::general_purpose::STANDARD.decode(text("auth")).ok();
@@ -195,8 +200,8 @@ fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> Vec<v1::AuthConfi
             (username, password) = (user.to_owned(), word.trim_end_matches('\0').to_owned());
         }
         v1::AuthConfig { username, password, server_address: key.clone(), ..v1::AuthConfig::default() }
-    })
-    .collect()
+    });
+    Ok(all.collect())
 }
 
 #[cfg(test)]
@@ -219,7 +224,7 @@ mod tests {
         let config = br#"{"auths": {"https://index.docker.io/v1/": {"auth": "bWU6c2VjcmV0"},
             "r.example:5000": {"username": "u", "password": "p"}}}"#;
         let got = |registry: &str| {
-            let all = credentials(config, true, registry);
+            let all = credentials(config, true, registry).unwrap();
             all.into_iter().map(|auth| format!("{}:{}", auth.username, auth.password)).collect::<Vec<_>>()
         };
         assert_eq!(got(registry("busybox")), ["me:secret"]);
