@@ -177,7 +177,10 @@ async fn engine(config: &Config, cri: &Cri, stop: &CancellationToken) -> Option<
             Err(error) => {
                 failures += 1;
                 tracing::info!(%error, failures, "the container engine does not answer yet");
-                tokio::time::sleep(ENGINE.after(failures)).await;
+                tokio::select! {
+                    () = stop.cancelled() => return None,
+                    () = tokio::time::sleep(ENGINE.after(failures)) => (),
+                }
             }
         }
     }

@@ -60,7 +60,7 @@ async fn try_register(ctx: &Context) -> Result<Node> {
 }
 
 /// Keeps lease and status until told to stop, from when `first_look` is over.
-pub async fn keep(ctx: Arc<Context>, node: Node, first_look: impl Future<Output = ()>, stop: CancellationToken) {
+pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Output = ()>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => return,
         () = first_look => (),
@@ -89,14 +89,18 @@ pub async fn keep(ctx: Arc<Context>, node: Node, first_look: impl Future<Output 
             addresses.insert(0, json!({"$patch": "replace"}));
         }
         match ctx.client.of::<Node>().patch("", &ctx.config.node_name, "status", &Patch::Strategic(body)).await {
-            Ok(node) => {
-                told = node.status.unwrap_or_default();
+            Ok(there) => {
+                told = there.status.unwrap_or_default();
                 written = Some(now);
             }
             Err(status) if status.is_not_found() => {
                 // Somebody deleted it: a node that runs is a node that is registered.
+                node = tokio::select! {
+                    () = stop.cancelled() => return,
+                    node = register(&ctx) => node,
+                };
+                told = node.status.clone().unwrap_or_default();
                 written = None;
-                register(&ctx).await;
             }
             Err(status) => tracing::warn!(%status, "the node's status could not be written"),
         }
@@ -105,7 +109,13 @@ pub async fn keep(ctx: Arc<Context>, node: Node, first_look: impl Future<Output 
 
 /// How machine and engine are now.
 async fn look(ctx: &Context) -> Health {
-    let images = ctx.cri.list_images(v1::ListImagesRequest::default()).await.map(|answer| answer.images);
+    let images = match ctx.cri.list_images(v1::ListImagesRequest::default()).await {
+        Ok(answer) => Some(answer.images),
+        Err(error) => {
+            tracing::warn!(%error, "the images could not be listed");
+            None
+        }
+    };
     let engine = match ctx.cri.status(v1::StatusRequest::default()).await {
         Ok(answer) => answer.status.unwrap_or_default().conditions,
         Err(error) => {
@@ -113,11 +123,14 @@ async fn look(ctx: &Context) -> Health {
             vec![v1::RuntimeCondition { r#type, status: false, reason: "NoAnswer".to_owned(), message }]
         }
     };
-    let folder = ctx.config.root.clone();
+    // What cannot be measured is not called short.
+    let memory = machine::memory().inspect_err(|error| tracing::warn!(%error, "memory cannot be measured"));
+    let disk =
+        machine::disk(&ctx.config.root).inspect_err(|error| tracing::warn!(%error, "the disk cannot be measured"));
     Health {
-        images: images.unwrap_or_default(),
+        images,
         engine,
-        memory_available: machine::memory().map_or(i64::MAX, |memory| memory.available),
-        disk: machine::disk(&folder).unwrap_or_default(),
+        memory_available: memory.map_or(i64::MAX, |memory| memory.available),
+        disk: disk.unwrap_or_default(),
     }
 }

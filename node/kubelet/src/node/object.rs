@@ -26,8 +26,8 @@ pub const DISK_PERCENT_MIN: u64 = 10;
 /// How the node is now.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    /// Images that are there.
-    pub images: Vec<v1::Image>,
+    /// Images that are there; `None` when the engine did not say, and then those of before stay.
+    pub images: Option<Vec<v1::Image>>,
     /// What the engine says of itself.
     pub engine: Vec<v1::RuntimeCondition>,
     /// Bytes of memory that are free.
@@ -90,7 +90,7 @@ pub fn status(config: &Config, machine: &Machine, health: &Health, old: &NodeSta
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(config.port) }),
         }),
-        images: Some(images(&health.images)),
+        images: health.images.as_deref().map(images).or_else(|| old.images.clone()),
         node_info: Some(info(config, machine)),
         runtime_handlers: Some(machine.handlers.iter().map(handler).collect::<Vec<_>>()).filter(|all| !all.is_empty()),
         ..NodeStatus::default()
@@ -263,6 +263,18 @@ mod tests {
         check(&Health { disk: Disk { inodes_free: 4, ..disk }, ..well }, ["False", "True", "False", "True"]);
         let why = "container runtime network not ready: NetworkReady=false reason:R message:m";
         assert_eq!(unready(&engine(false)), why);
+    }
+
+    #[test]
+    fn images_stay_while_the_engine_is_silent() {
+        let (config, machine) = (Config::new("n", "10.250.0.1"), Machine::default());
+        let image = v1::Image { repo_tags: vec!["a:1".to_owned()], size: 7, ..v1::Image::default() };
+        let health = Health { images: Some(vec![image]), ..Health::default() };
+        let first = status(&config, &machine, &health, &NodeStatus::default(), at(1));
+        assert_eq!(first.images.as_ref().map(Vec::len), Some(1));
+        assert_eq!(status(&config, &machine, &Health::default(), &first, at(2)).images, first.images);
+        let none = Health { images: Some(Vec::new()), ..Health::default() };
+        assert_eq!(status(&config, &machine, &none, &first, at(3)).images, Some(Vec::new()));
     }
 
     #[test]
