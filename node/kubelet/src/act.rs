@@ -138,7 +138,11 @@ impl Steps {
 
     fn config(&self, attempt: u32) -> Result<v1::PodSandboxConfig, String> {
         let config = &self.ctx.config;
-        let text = std::fs::read_to_string(&config.resolv_conf).unwrap_or_default();
+        let text = match std::fs::read_to_string(&config.resolv_conf) {
+            // A machine without a resolver has none to hand on.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(|error| format!("read {}: {error}", config.resolv_conf.display()))?,
+        };
         let cgroup = cgroups::path(&config.cgroups, &self.pod);
         sandbox::config(config, &self.pod, attempt, &cgroup, &dns::parse(&text))
     }
