@@ -189,7 +189,6 @@ impl Steps {
 
     async fn start(&self, name: &str, ended: Option<Timestamp>, outcome: &mut Outcome) -> bool {
         let Some(sandbox) = self.observed.sandbox() else { return true };
-        let handler = self.handler().await.unwrap_or_default();
         let config = match self.config(sandbox.attempt) {
             Ok(config) => config,
             Err(why) => {
@@ -210,7 +209,6 @@ impl Steps {
             sandbox: &config,
             sandbox_id: &sandbox.id,
             facts: &facts,
-            handler: &handler,
         };
         match start::start(&self.ctx, job, name, pull_wait, backoffs.seconds(name)).await {
             Ok(()) => outcome.started.push((name.to_owned(), ended)),

@@ -33,8 +33,6 @@ pub struct Job<'a> {
     pub sandbox_id: &'a str,
     /// What its containers may be told.
     pub facts: &'a Facts,
-    /// The handler of its RuntimeClass.
-    pub handler: &'a str,
 }
 
 /// Why it did not start.
@@ -153,7 +151,6 @@ async fn configure(
         memory_bytes: ctx.machine.memory_bytes,
         unified: ctx.config.cgroups != Cgroups::Off,
         seccomp_folder: &ctx.config.root.join("seccomp"),
-        handler: job.handler,
     })
 }
 

@@ -36,8 +36,6 @@ pub struct Made<'a> {
     pub unified: bool,
     /// Where profiles of system-call filters are.
     pub seccomp_folder: &'a Path,
-    /// The RuntimeClass's handler.
-    pub handler: &'a str,
 }
 
 /// The log file's path below the pod's log folder.
@@ -68,7 +66,6 @@ pub fn config(made: Made<'_>) -> Result<v1::ContainerConfig, String> {
         image: Some(v1::ImageSpec {
             image: made.image.to_owned(),
             user_specified_image: container.image.clone().unwrap_or_default(),
-            runtime_handler: made.handler.to_owned(),
             ..v1::ImageSpec::default()
         }),
         command,
