@@ -3,7 +3,6 @@
 use crate::pod;
 use client::Meta;
 use k8s_openapi::api::core::v1::Pod;
-use std::fmt::Write;
 
 /// Letters of a host name, as the kernel takes.
 pub const HOST_NAME_MAX: usize = 63;
@@ -68,8 +67,7 @@ pub fn file(pod: &Pod, ips: &[String], cluster_domain: &str, node_file: &str) ->
         text.push_str("\n# Entries added by HostAliases.\n");
         for alias in aliases {
             let names = alias.hostnames.clone().unwrap_or_default().join("\t");
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}\t{names}", alias.ip);
+            text.push_str(&format!("{}\t{names}\n", alias.ip));
         }
     }
     text

@@ -20,11 +20,10 @@ fn metric(name: &'static str, kind: &'static str, help: &'static str) -> Metric 
 fn text(metrics: &[Metric], stamp: &str) -> String {
     let mut out = String::new();
     for Metric { name, kind, help, samples } in metrics.iter().filter(|metric| !metric.samples.is_empty()) {
-        // Writing to a String does not fail.
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes any text");
         for (labels, value) in samples {
             let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-            writeln!(out, "{name}{labels} {value}{stamp}").ok();
+            writeln!(out, "{name}{labels} {value}{stamp}").expect("a String takes any text");
         }
     }
     out
