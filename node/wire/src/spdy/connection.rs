@@ -197,6 +197,8 @@ impl Connection {
             Stream::new(id, self.asks.clone(), arrivals, self.resets.clone())
         };
         let accepted = tokio::select! {
+            // A peer may accept, send all it has, and leave before we look: that it accepted counts first.
+            biased;
             replied = replied => replied.is_ok(),
             () = self.ended.cancelled() => false,
         };
