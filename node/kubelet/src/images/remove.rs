@@ -11,11 +11,11 @@ const DIGITS_MIN: usize = 6;
 /// The records to delete, with what they lead to.
 fn doomed<'a>(images: &'a [Known], what: &str) -> Result<(&'a Known, Vec<&'a str>), Fault> {
     let missing = || Fault::NotFound(format!("no image {what:?}"));
-    if let Ok(name) = normalise(what) {
-        if let Some(image) = images.iter().find(|image| image.records.contains(&name)) {
-            let others = image.names().any(|other| *other != name);
-            return Ok((image, if others { vec![&image.records[place(image, &name)]] } else { all(image) }));
-        }
+    if let Ok(name) = normalise(what)
+        && let Some(image) = images.iter().find(|image| image.records.contains(&name))
+    {
+        let others = image.names().any(|other| *other != name);
+        return Ok((image, if others { vec![&image.records[place(image, &name)]] } else { all(image) }));
     }
     let digits = what.strip_prefix("sha256:").unwrap_or(what);
     if digits.len() < DIGITS_MIN || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {

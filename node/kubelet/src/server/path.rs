@@ -52,7 +52,7 @@ pub fn route(method: &Method, path: &str) -> Result<Route, u16> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (get, post) = (matches!(*method, Method::GET | Method::HEAD), *method == Method::POST);
     let (route, fits) = match parts.as_slice() {
-        ["healthz", check @ ..] if matches!(check, [] | ["ping" | "log" | "syncloop"]) => (Route::Health, get),
+        ["healthz"] | ["healthz", "ping" | "log" | "syncloop"] => (Route::Health, get),
         ["pods"] => (Route::Pods, get),
         ["runningpods"] => (Route::RunningPods, get),
         ["stats", "summary"] => (Route::Summary, get || post),

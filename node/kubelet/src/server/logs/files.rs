@@ -17,7 +17,7 @@ const FILES_MAX: usize = 64;
 /// A part of a log that is to be read.
 pub enum Part {
     /// An older file that was compressed.
-    Packed(flate2::read::MultiGzDecoder<File>, u64),
+    Packed(Box<flate2::read::MultiGzDecoder<File>>, u64),
     /// An older file, from where it is to be read.
     Plain(File),
 }
@@ -131,7 +131,7 @@ fn parts(paths: Vec<PathBuf>, skip: u64) -> Result<Vec<Part>> {
         let skip = if n == 0 { skip } else { 0 };
         let mut file = File::open(path).with_context(|| failed(path))?;
         parts.push(if packed(path) {
-            Part::Packed(flate2::read::MultiGzDecoder::new(file), skip)
+            Part::Packed(Box::new(flate2::read::MultiGzDecoder::new(file)), skip)
         } else {
             file.seek(SeekFrom::Start(skip)).context("going to the last lines of a log")?;
             Part::Plain(file)

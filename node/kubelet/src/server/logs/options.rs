@@ -106,7 +106,7 @@ mod tests {
         assert_eq!((all.tail, all.limit), (Some(0), Some(7)));
         assert_eq!(check("stream=Stderr").unwrap().wants, Wants::Stderr);
         assert_eq!(check("tail=all").unwrap().tail, None);
-        assert_eq!(check("follow=false").unwrap().follow, false);
+        assert!(!check("follow=false").unwrap().follow);
     }
 
     #[test]
