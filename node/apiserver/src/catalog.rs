@@ -2,6 +2,7 @@
 //! come from `resources`; custom resources are added to a new catalog that replaces the old one whole.
 
 use resources::{Column, Conversion, Rules, SubResource};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -145,7 +146,7 @@ impl Catalog {
     pub fn versions(&self, group: &str) -> Vec<String> {
         let mut versions: Vec<String> = self.iter().filter(|r| r.group == group).map(|r| r.version.clone()).collect();
         versions.dedup();
-        versions.sort_by(|a, b| rank(b).cmp(&rank(a)));
+        versions.sort_by_key(|version| Reverse(rank(version)));
         versions
     }
 
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn general_availability_ranks_before_beta_and_alpha() {
         let mut versions = ["v1alpha1", "v2", "v1beta2", "v1", "v2beta1"];
-        versions.sort_by(|a, b| rank(b).cmp(&rank(a)));
+        versions.sort_by_key(|version| Reverse(rank(version)));
         assert_eq!(versions, ["v2", "v1", "v2beta1", "v1beta2", "v1alpha1"]);
     }
 }

@@ -50,7 +50,7 @@ impl Encoding {
     pub fn of_body(content_type: Option<&str>) -> Result<Encoding, Status> {
         let Some(text) = content_type.filter(|t| !t.is_empty()) else { return Ok(Encoding::Json) };
         let media_type = text.split(';').next().unwrap_or_default().trim();
-        Encoding::of(media_type).ok_or_else(|| Status::unsupported_media_type())
+        Encoding::of(media_type).ok_or_else(Status::unsupported_media_type)
     }
 }
 

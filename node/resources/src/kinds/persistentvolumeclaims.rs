@@ -58,11 +58,11 @@ fn data_sources(object: &mut Tree, used: bool) {
     }
     match (object.at(&old).cloned(), object.at(&new).cloned()) {
         (Some(source @ Tree::Map(_)), None | Some(Tree::Null)) => object.set_at(&new, source),
-        (None | Some(Tree::Null), Some(mut source @ Tree::Map(_))) => {
-            if source.str_at(&["namespace"]).unwrap_or_default().is_empty() {
-                source.remove("namespace");
-                object.set_at(&old, source);
-            }
+        (None | Some(Tree::Null), Some(mut source @ Tree::Map(_)))
+            if source.str_at(&["namespace"]).unwrap_or_default().is_empty() =>
+        {
+            source.remove("namespace");
+            object.set_at(&old, source);
         }
         _ => {}
     }

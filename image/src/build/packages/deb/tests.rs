@@ -26,7 +26,7 @@ fn data() -> Vec<u8> {
 fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut file = MAGIC.to_vec();
     for (name, body) in members {
-        write!(file, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100644, body.len()).unwrap();
+        writeln!(file, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100644, body.len()).unwrap();
         file.extend_from_slice(body);
         if body.len() % 2 == 1 {
             file.push(b'\n');

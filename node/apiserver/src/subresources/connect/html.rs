@@ -129,7 +129,7 @@ impl Rewriter {
             }
             return tag;
         }
-        if !text.starts_with(|c| c == '<') || text.starts_with("</") || name.is_empty() {
+        if !text.starts_with('<') || text.starts_with("</") || name.is_empty() {
             return tag;
         }
         if !text.ends_with("/>") {

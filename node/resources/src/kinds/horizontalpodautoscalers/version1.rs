@@ -23,8 +23,11 @@ pub fn field(kind: &str) -> String {
     letters.next().map(|first| first.to_ascii_lowercase().to_string() + letters.as_str()).unwrap_or_default()
 }
 
-/// Moves values between the flat members of version 1 and the nested ones of version 2; absent ones stay absent.
-const FLAT: &[(&str, &[(&str, &[&str])])] = &[
+/// A flat member of version 1, and where version 2 has its value.
+type Flat = (&'static str, &'static [&'static str]);
+
+/// The flat members of version 1 by the type of metric. Absent ones stay absent in version 2.
+const FLAT: &[(&str, &[Flat])] = &[
     (
         "object",
         &[

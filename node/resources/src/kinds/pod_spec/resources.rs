@@ -193,11 +193,11 @@ pub(super) fn of_pod(spec: &Place, faults: &mut Faults) {
     pod.set("spec", spec.value.clone());
     let Ok(sum) = pods::pod_requests(&pod, &options) else { return };
     for (name, amount) in resources.at("requests").entries() {
-        if let (Some(whole), Some(parts)) = (read(amount.value), sum.get(name)) {
-            if *parts > whole {
-                let why = format!("must be greater than or equal to aggregate container requests of {parts}");
-                faults.push(FieldError::invalid(amount.path.clone(), whole.to_string(), why));
-            }
+        if let (Some(whole), Some(parts)) = (read(amount.value), sum.get(name))
+            && *parts > whole
+        {
+            let why = format!("must be greater than or equal to aggregate container requests of {parts}");
+            faults.push(FieldError::invalid(amount.path.clone(), whole.to_string(), why));
         }
     }
     let limits = resources.at("limits");

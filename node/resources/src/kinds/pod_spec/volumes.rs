@@ -122,10 +122,8 @@ fn one(name: &str, source: &Place, faults: &mut Faults) {
         }
         "projected" => projected(source, faults),
         "csi" => csi(source, faults),
-        "ephemeral" => {
-            if !source.at("volumeClaimTemplate").given() {
-                source.at("volumeClaimTemplate").required(faults, "");
-            }
+        "ephemeral" if !source.at("volumeClaimTemplate").given() => {
+            source.at("volumeClaimTemplate").required(faults, "");
         }
         "image" => source.at("pullPolicy").must_be_one_of(faults, &["Always", "IfNotPresent", "Never"]),
         _ => {}

@@ -131,7 +131,7 @@ fn gated(munged: &mut Tree, old: &Tree, faults: &mut Faults) {
         } else {
             for (i, (now, before)) in now.iter().zip(before).enumerate() {
                 let starts = |list: &str| now.list_at(&[list]).starts_with(before.list_at(&[list]));
-                if !(before.is_empty() && !now.is_empty()) && starts("matchExpressions") && starts("matchFields") {
+                if (!before.is_empty() || now.is_empty()) && starts("matchExpressions") && starts("matchFields") {
                     continue;
                 }
                 let why = "only additions are allowed (no mutations or deletions)";

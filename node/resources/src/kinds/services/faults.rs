@@ -258,7 +258,7 @@ fn traffic(object: &Tree, spec: &Place, faults: &mut Faults) {
 pub fn change(object: &Tree, old: &Tree, faults: &mut Faults) {
     let spec = Place::root(object).at("spec");
     let external_name = kind(object) == "ExternalName" || kind(old) == "ExternalName";
-    if !external_name && !(headless(object) && headless(old)) {
+    if !(external_name || headless(object) && headless(old)) {
         moved(&spec, old, "clusterIPs", faults);
     }
     if !external_name && !headless(object) && !headless(old) {
