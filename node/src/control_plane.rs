@@ -5,6 +5,7 @@ use crate::components;
 use crate::machine::{self, Means};
 use crate::parts::{self, Around};
 use crate::pid1::Pid1;
+use crate::renewal;
 use crate::settings::Settings;
 use crate::store_key;
 use anyhow::{Context, Result, anyhow, bail};
@@ -89,6 +90,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     if settings.kubelet {
         tasks.extend(parts::start(&Around { settings, server: &server, pki: &pki, pid1 }).await?);
     }
+    tasks.push(tokio::spawn(renewal::keep(pki.clone(), server.stopping.clone())));
     tasks.push(listener);
     Ok(ControlPlane { server, tasks })
 }

@@ -7,6 +7,7 @@ mod control_plane;
 mod machine;
 mod parts;
 mod pid1;
+mod renewal;
 mod settings;
 mod store_key;
 
