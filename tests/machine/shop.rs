@@ -1,6 +1,6 @@
 //! The shop of `shop/*.yaml`, opened: what the steps of the main job stand in.
 
-use crate::harness::{Machine, get};
+use crate::harness::{Machine, eventually, get};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,11 +23,16 @@ pub fn open(machine: &Machine) -> SocketAddr {
     machine.door("shop/front", 80)
 }
 
-/// Waits until both tiers are as their objects say.
+/// Waits until both tiers are as their objects say, and pods that were on their way out are gone.
 pub fn settled(machine: &Machine) {
     for tier in ["statefulset/store", "deployment/front"] {
         machine.kubectl_within(OPEN, &["rollout", "status", "-n", "shop", tier, OPEN_TEXT]);
     }
+    let going = "jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.metadata.name} {end}";
+    eventually("pods that were replaced go", OPEN, || {
+        let left = machine.kubectl(&["get", "pods", "-n", "shop", "-o", going]);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
 }
 
 /// What the shop answers.
