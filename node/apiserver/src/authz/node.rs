@@ -95,14 +95,11 @@ impl Nodes {
     }
 
     fn pod(&self, node: &str, action: &Action) -> bool {
-        let own = || self.pod_is_on(node, &action.namespace, &action.name);
-        match (action.subresource.as_str(), action.verb.as_str()) {
-            ("", "get") => own(),
-            ("", "list" | "watch") => action.selects("spec.nodeName", node) || (!action.name.is_empty() && own()),
-            // Whose pods these are is a matter of admission, as upstream has it.
-            ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => true,
-            _ => false,
+        let owner = self.node_of(&action.namespace, &action.name);
+        if matches!(action.verb.as_str(), "list" | "watch") && action.selects("spec.nodeName", node) {
+            return action.subresource.is_empty();
         }
+        may_touch_pod(node, action, owner.as_deref())
     }
 
     fn resource(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
@@ -128,10 +125,11 @@ impl Nodes {
             })
     }
 
-    fn pod_is_on(&self, node: &str, namespace: &str, name: &str) -> bool {
-        let Some(pods) = self.resource("", "pods") else { return false };
-        let entry = self.store.get(&pods.key(namespace, name));
-        entry.is_some_and(|e| e.extra_as::<Indexed>().is_some_and(|i| i.field("spec.nodeName") == Some(node)))
+    /// The node of a pod, empty when it has none yet; `None` when there is no such pod.
+    fn node_of(&self, namespace: &str, name: &str) -> Option<String> {
+        let entry = self.store.get(&self.resource("", "pods")?.key(namespace, name))?;
+        let node = entry.extra_as::<Indexed>().and_then(|indexed| indexed.field("spec.nodeName").map(str::to_owned));
+        Some(node.unwrap_or_default())
     }
 
     /// Whether one of the node's pods uses the claim that a volume is bound to.
@@ -171,7 +169,20 @@ fn claims_device(pod: &Tree, name: &str) -> bool {
     named.chain(made.filter_map(|c| c.str_at(&["resourceClaimName"]))).any(|used| used == name)
 }
 
-/// Objects named after their node. The name of a new one is judged by admission, as upstream has it.
+/// What a node may do to one pod, whose node is `owner`. Upstream leaves writes to its admission plugin NodeRestriction,
+/// which is not here: the name is known, so they are judged at once. Without a mirror of static pods no node makes any.
+/// A write to a pod that is gone passes, so that the node learns that it is gone.
+fn may_touch_pod(node: &str, action: &Action, owner: Option<&str>) -> bool {
+    match (action.subresource.as_str(), action.verb.as_str()) {
+        ("", "get" | "list" | "watch") => owner == Some(node),
+        ("", "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
+            !action.name.is_empty() && owner.is_none_or(|owner| owner == node)
+        }
+        _ => false,
+    }
+}
+
+/// Objects named after their node. Authorization does not know the name of a new one.
 fn own_or_new(node: &str, action: &Action) -> bool {
     match action.verb.as_str() {
         "create" => true,
@@ -180,11 +191,11 @@ fn own_or_new(node: &str, action: &Action) -> bool {
     }
 }
 
-/// A node reads itself only. Which node a write is for is judged by admission, as upstream has it.
+/// A node reads and writes itself only; of a new one authorization does not know the name.
 fn own_node(node: &str, action: &Action) -> bool {
     match (action.subresource.as_str(), action.verb.as_str()) {
-        ("", "create" | "update" | "patch") | ("status", "update" | "patch") => true,
-        ("", "get" | "list" | "watch") => action.name == node,
+        ("", "create") => true,
+        ("", "get" | "list" | "watch" | "update" | "patch") | ("status", "update" | "patch") => action.name == node,
         _ => false,
     }
 }
@@ -210,6 +221,23 @@ mod tests {
         assert!(own_node("rock", &action("get", "rock")) && own_node("rock", &action("watch", "rock")));
         assert!(!own_node("rock", &action("get", "other")) && !own_node("rock", &action("list", "")));
         assert!(own_or_new("rock", &action("create", "")) && !own_or_new("rock", &action("patch", "other")));
+    }
+
+    #[test]
+    fn a_node_writes_only_itself_and_its_own_pods() {
+        let of = |subresource: &str, verb, name| Action { subresource: subresource.to_owned(), ..action(verb, name) };
+        assert!(own_node("rock", &of("status", "patch", "rock")) && !own_node("rock", &of("status", "patch", "other")));
+        assert!(!own_node("rock", &action("patch", "other")));
+        for write in [of("status", "patch", "p"), of("", "delete", "p"), of("eviction", "create", "p")] {
+            assert!(may_touch_pod("rock", &write, Some("rock")), "{write:?}");
+            assert!(may_touch_pod("rock", &write, None), "it learns that the pod is gone: {write:?}");
+            assert!(!may_touch_pod("rock", &write, Some("other")), "{write:?}");
+            assert!(!may_touch_pod("rock", &write, Some("")), "nobody's yet: {write:?}");
+        }
+        assert!(
+            !may_touch_pod("rock", &of("", "get", "p"), None) && !may_touch_pod("rock", &of("", "create", ""), None)
+        );
+        assert!(!may_touch_pod("rock", &of("exec", "create", "p"), Some("rock")));
     }
 
     #[test]
