@@ -3,7 +3,8 @@
 //! Requests: `{"do":"status"}`, `{"do":"logs","service":"node","lines":100}`, `{"do":"restart","service":"node"}`,
 //! `{"do":"poweroff"}`, `{"do":"reboot"}`, `{"do":"crash"}` (an end that a hypervisor sees as a failure),
 //! `{"do":"say","text":"…"}` (a line on every console), `{"do":"show","text":"…"}` (on screens only, never on a serial
-//! line: what only somebody before the machine may read), and from `node` `{"milestone":"api"|"node"|"ready"|"job", …}` whose other fields go to the serial line as they are.
+//! line: what only somebody before the machine may read), and from `node` `{"milestone":"api"|"node"|"ready"|"job", …}`
+//! whose other fields go to the serial line as they are.
 //! Answers: `{"ok":true, …}` or `{"ok":false,"error":"…"}`.
 
 use crate::console::Console;

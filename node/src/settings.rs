@@ -69,7 +69,10 @@ impl Settings {
     /// When a value makes going on unsafe or impossible; names the flag or key.
     pub fn merge(arguments: Arguments, file: Option<&str>) -> Result<(Settings, Vec<String>)> {
         let machine = file.is_some();
-        let (given, complaints) = Given::read(file.unwrap_or_default())?;
+        let (given, mut complaints) = Given::read(file.unwrap_or_default())?;
+        if matches!(given.text("docker.tcp"), Some("yes" | "true" | "1")) {
+            complaints.push("skerry.docker.tcp: Docker does not answer on TCP yet; only its socket is open".to_owned());
+        }
         let data = arguments.data.or_else(|| machine.then(|| MACHINE_DATA.into()));
         let bind =
             arguments.bind.unwrap_or(if machine { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() });
@@ -192,6 +195,14 @@ mod tests {
             complaints[1].contains("skerry.node.nmae") && complaints[1].contains("skerry.node.name"),
             "{complaints:?}"
         );
+    }
+
+    #[test]
+    fn what_is_not_served_yet_is_said() {
+        let (_, complaints) = merge(&["--config", "x"], Some("[docker]\ntcp = \"yes\"\n")).unwrap();
+        assert!(complaints.iter().any(|complaint| complaint.contains("skerry.docker.tcp")), "{complaints:?}");
+        let (_, complaints) = merge(&["--config", "x"], Some("[docker]\ntcp = \"no\"\n")).unwrap();
+        assert!(complaints.is_empty(), "{complaints:?}");
     }
 
     #[test]
