@@ -1,6 +1,6 @@
 //! Whether a cluster's machine runs, and the supervisor to talk to: found, or started anew when it has crashed.
 
-use super::ask::{End, Supervisor};
+use super::ask::{End, Report, Supervisor};
 use super::emulator::Accelerator;
 use super::{Cluster, lock};
 use crate::exit::{Code, Failure};
@@ -94,19 +94,21 @@ fn ticks(pid: u32) -> Option<u64> {
 pub async fn reach(cluster: &Cluster) -> Result<Option<Supervisor>> {
     for _ in 0..REACH_TRIES {
         if let Some(mut supervisor) = Supervisor::connect(cluster).await? {
-            // One that is just being killed still takes connections and answers none.
-            if supervisor.ask::<serde_json::Value>(&json!({"do": "status"})).await.is_ok() {
-                return Ok(Some(supervisor));
+            // One that is just being killed still takes connections and answers none; one whose machine has ended says
+            // its last words.
+            match supervisor.ask::<Report>(&json!({"do": "status"})).await {
+                Ok(report) if report.end.is_none() => return Ok(Some(supervisor)),
+                Ok(_) | Err(_) => {}
             }
+        }
+        if lock(&cluster.path(LOCK))?.is_none() {
+            // Another command is starting one, or an old one is about to be gone: nobody can start one before.
+            tokio::time::sleep(REACH_AGAIN).await;
+            continue;
         }
         let runs = || Running::read(cluster).is_some_and(|running| running.is_alive());
         if !runs() {
             return Ok(None);
-        }
-        if lock(&cluster.path(LOCK))?.is_none() {
-            // Another command is starting one, or an old one is about to be gone.
-            tokio::time::sleep(REACH_AGAIN).await;
-            continue;
         }
         match supervise(cluster, None) {
             Ok(()) => {}
