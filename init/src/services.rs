@@ -3,7 +3,6 @@
 
 pub mod backoff;
 pub mod demand;
-pub mod ready;
 pub mod supervise;
 
 use crate::children::Children;
@@ -63,6 +62,8 @@ pub struct Service {
     pub milestone: bool,
     /// How dear it is when memory runs out: -1000 is never killed.
     pub oom_score: i16,
+    /// Its share of the processors while others want them, against the kernel's default of 100.
+    pub cpu_weight: u32,
     /// How long it may take to end after SIGTERM.
     pub stop_wait: Duration,
     /// Whether this machine has it.
@@ -89,6 +90,8 @@ pub const TABLE: &[Service] = &[
         for_diagnosis: false,
         milestone: true,
         oom_score: -999,
+        // At boot everything waits for it. Containers have cgroups of their own and no part in this.
+        cpu_weight: 400,
         stop_wait: Duration::from_secs(5),
         wanted: |_| true,
         terminal: no_terminal,
@@ -116,6 +119,7 @@ pub const TABLE: &[Service] = &[
         for_diagnosis: false,
         milestone: false,
         oom_score: -500,
+        cpu_weight: 100,
         stop_wait: Duration::from_secs(10),
         wanted: |config| config.flag(&DOCKER) && std::path::Path::new("/usr/bin/dockerd").exists(),
         terminal: no_terminal,
@@ -133,6 +137,7 @@ pub const TABLE: &[Service] = &[
         for_diagnosis: false,
         milestone: false,
         oom_score: -999,
+        cpu_weight: 100,
         stop_wait: Duration::from_secs(20),
         wanted: |_| true,
         terminal: no_terminal,
@@ -150,6 +155,7 @@ pub const TABLE: &[Service] = &[
         for_diagnosis: true,
         milestone: false,
         oom_score: 0,
+        cpu_weight: 100,
         stop_wait: Duration::from_secs(1),
         wanted: |config| !config.text(&SHELL).is_empty() && std::path::Path::new("/bin/sh").exists(),
         terminal: |config| Some(format!("/dev/{}", config.text(&SHELL))),

@@ -2,7 +2,7 @@
 
 use super::backoff::{Backoff, TRIES_MAX};
 use super::demand::Door;
-use super::{Order, PATH, Ready, Service, Start, State, Surroundings, ready};
+use super::{Order, PATH, Ready, Service, Start, State, Surroundings};
 use crate::boot::Failure;
 use crate::children::{Running, output_pipe};
 use crate::logs::lines::{Lines, is_fatal};
@@ -137,6 +137,9 @@ fn start(
     let cgroup = PathBuf::from(cgroups::SYSTEM).join(service.name);
     std::fs::create_dir_all(&cgroup)
         .map_err(|e| io::Error::new(e.kind(), format!("make the cgroup {}: {e}", cgroup.display())))?;
+    if let Err(e) = std::fs::write(cgroup.join("cpu.weight"), service.cpu_weight.to_string()) {
+        around.console.say(&format!("init: set the CPU weight of {}: {e}", service.name));
+    }
     let streams = match (service.terminal)(&around.config) {
         Some(path) => Streams::Terminal(path.into()),
         None => {
@@ -186,7 +189,7 @@ async fn watch(
     let ready = async {
         match service.ready {
             Ready::Started => Ok(()),
-            Ready::Socket(path) => ready::socket(Path::new(path)).await,
+            Ready::Socket(path) => sys::listening::accepts(Path::new(path)).await,
         }
     };
     let mut ready = std::pin::pin!(ready);

@@ -87,6 +87,12 @@ impl Kubelet {
         for folder in [&self.config.root, &self.config.pod_logs, &self.config.container_logs] {
             std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         }
+        // These fill while the engine starts.
+        let informers = Informers::new(self.client.clone(), stop.clone());
+        let named =
+            |field: &str| Selection { fields: format!("{field}={}", self.config.node_name), ..Selection::default() };
+        let nodes = informers.selected::<Node>(named("metadata.name"));
+        let watched = informers.selected::<Pod>(named("spec.nodeName"));
         let Some(machine) = engine(&self.config, &self.cri, &stop).await else { return Ok(()) };
         let (milli, memory) =
             (machine.cpus * 1000 - self.config.reserved_milli_cpu, machine.memory_bytes - self.config.reserved_memory);
@@ -99,11 +105,6 @@ impl Kubelet {
             () = stop.cancelled() => return Ok(()),
             node = node::register(&ctx) => node,
         };
-        let informers = Informers::new(ctx.client.clone(), stop.clone());
-        let named =
-            |field: &str| Selection { fields: format!("{field}={}", ctx.config.node_name), ..Selection::default() };
-        let nodes = informers.selected::<Node>(named("metadata.name"));
-        let watched = informers.selected::<Pod>(named("spec.nodeName"));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = async { tokio::join!(nodes.synced(), watched.synced()); } => (),
@@ -166,6 +167,13 @@ impl Kubelet {
 
 /// Waits for the engine; `None` when told to stop before it answered.
 async fn engine(config: &Config, cri: &Cri, stop: &CancellationToken) -> Option<Machine> {
+    // At boot it starts beside us; asking again at intervals would find it late.
+    tokio::select! {
+        () = stop.cancelled() => return None,
+        watched = sys::listening::accepts(&config.cri_socket) => if let Err(error) = watched {
+            tracing::info!(%error, "the container engine's socket cannot be watched");
+        }
+    }
     let mut failures = 0;
     loop {
         let found = tokio::select! {

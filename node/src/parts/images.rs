@@ -40,15 +40,23 @@ pub fn start(around: &Around<'_>) -> Vec<JoinHandle<()>> {
             let collector = Collector::new(images, Path::new(STORED), Policy::default());
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = collector.run(|plan| tracing::info!(?plan, "images were collected")) => {}
+                () = async { engine().await; collector.run(|plan| tracing::info!(?plan, "images were collected")).await } => {}
             }
         }
     });
     vec![sandbox, collector]
 }
 
+/// Waits for the engine's socket, so that neither of the two asks at intervals while it starts.
+async fn engine() {
+    if let Err(error) = sys::listening::accepts(Path::new(SOCKET)).await {
+        tracing::info!(%error, "the container engine's socket cannot be watched");
+    }
+}
+
 /// Imports the sandbox image once the engine answers.
 async fn sandbox() {
+    engine().await;
     let mut failures = 0;
     loop {
         let done = match Images::at(Path::new(SOCKET)) {

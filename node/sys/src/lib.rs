@@ -10,6 +10,7 @@ pub mod device;
 pub mod entropy;
 pub mod inotify;
 pub mod launch;
+pub mod listening;
 pub mod mount;
 pub mod namespace;
 pub mod power;
