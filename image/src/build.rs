@@ -4,6 +4,7 @@
 //! nothing.
 
 pub mod elf;
+mod features;
 pub mod folders;
 mod kernel;
 mod manifest;

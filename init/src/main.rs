@@ -17,6 +17,7 @@ mod phases;
 mod power;
 mod readiness;
 mod services;
+mod shim;
 mod trampoline;
 
 use boot::{Boot, Failure, PHASES};
@@ -32,7 +33,11 @@ const LAST_RESORT_LOOK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let started = sys::clock::since_start();
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name().is_some_and(|name| name == shim::NAME) {
+        return shim::run(&arguments.collect::<Vec<_>>());
+    }
     if arguments.next().is_some_and(|first| first == trampoline::WORD) {
         return trampoline::become_program(arguments);
     }

@@ -82,7 +82,8 @@ pub const TABLE: &[Service] = &[
         name: "containerd",
         program: "/usr/bin/containerd",
         arguments: &["--config", "/usr/lib/skerry/containerd.toml"],
-        environment: &[],
+        // Its shim is found in `shim::FOLDER`.
+        environment: &[("PATH", "/usr/lib/skerry/shim:/usr/bin")],
         needs: &["disk"],
         ready: Ready::Socket("/run/containerd/containerd.sock"),
         start: Start::Boot,

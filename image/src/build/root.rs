@@ -1,6 +1,7 @@
 //! The root file system, put together: foreign software, our own programs, links and mount points.
 
 use super::elf;
+use super::features;
 use super::own;
 use super::sandbox;
 use super::tree::Tree;
@@ -85,6 +86,7 @@ pub fn assemble(parts: &Parts<'_>, output: &Output, interrupt: &Interrupt) -> Re
     }
     let libraries = unpack(parts.packages, parts.shelf, &mut tree, interrupt)?;
     elf::close(&mut tree, &libraries)?;
+    features::add(&mut tree)?;
     let bundle = bundle(&tree);
     tree.file(BUNDLE, 0o644, bundle)?;
     if tree.has(DOCKER_INIT.0) {
