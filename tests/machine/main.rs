@@ -7,6 +7,7 @@
 mod faults;
 mod lifecycle;
 mod listeners;
+mod odd;
 mod power;
 mod rolling;
 mod runner;
@@ -26,6 +27,7 @@ const SCENARIOS: &[Scenario] = &[
         parts: &[
             listeners::STEPS,
             serve::STEPS,
+            odd::STEPS,
             streams::STEPS,
             lifecycle::STEPS,
             rolling::STEPS,

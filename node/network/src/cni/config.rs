@@ -24,18 +24,22 @@ const BRIDGE: &str = "cni0";
 /// Bytes of a link's name.
 const LINK_NAME_BYTES_MAX: usize = 15;
 
-/// A port of the machine that leads to a pod.
+/// A port of the machine that leads to a pod. containerd writes the fields with capitals (go-cni gives them no names for
+/// JSON, and plugins in Go do not mind), the convention is without.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PortMapping {
     /// The machine's port; 0 for none.
+    #[serde(alias = "HostPort")]
     pub host_port: u16,
     /// The pod's port.
+    #[serde(alias = "ContainerPort")]
     pub container_port: u16,
     /// Its protocol in small letters; TCP when empty.
+    #[serde(alias = "Protocol")]
     pub protocol: String,
     /// The machine's address; every one when empty.
-    #[serde(rename = "hostIP")]
+    #[serde(rename = "hostIP", alias = "HostIP")]
     pub host_ip: String,
 }
 

@@ -38,6 +38,19 @@ fn a_wrong_field_is_named() {
 }
 
 #[test]
+fn ports_are_read_as_containerd_writes_them() {
+    let read = |ports: &str| {
+        let text = format!(
+            r#"{{"cniVersion":"1.1.0","ranges":["10.0.0.0/24"],"runtimeConfig":{{"portMappings":[{ports}]}}}}"#
+        );
+        Config::read(text.as_bytes()).unwrap().ports().cloned().collect::<Vec<_>>()
+    };
+    let by_containerd = read(r#"{"HostPort":8099,"ContainerPort":8080,"Protocol":"tcp","HostIP":"10.0.0.9"}"#);
+    assert_eq!(by_containerd, read(r#"{"hostPort":8099,"containerPort":8080,"protocol":"tcp","hostIP":"10.0.0.9"}"#));
+    assert_eq!((by_containerd[0].host_port, by_containerd[0].container_port), (8099, 8080));
+}
+
+#[test]
 fn a_failure_is_printed_in_the_version_that_was_asked_for() {
     let failure = Failure::new(Code::Later, "take an address", "all are in use");
     let printed = failure.json(&config::version_of(br#"{"cniVersion":"0.4.0"}"#));
