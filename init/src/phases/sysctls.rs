@@ -22,6 +22,10 @@ const TABLE: &[(&str, &str)] = &[
     ("kernel/panic_on_oops", "1"),
     ("kernel/keys/root_maxkeys", "1000000"),
     ("kernel/keys/root_maxbytes", "25000000"),
+    // An idle machine costs its host every time it wakes. The kernel would look twice a second whether memory might be put
+    // together, and add up its counters once a second.
+    ("vm/compaction_proactiveness", "0"),
+    ("vm/stat_interval", "30"),
     // Databases that users run in pods check for these.
     ("vm/max_map_count", "262144"),
     ("fs/inotify/max_user_instances", "8192"),

@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 pub const BEAT: Duration = Duration::from_secs(10);
 /// How often the status is written although nothing changed, upstream's `nodeStatusReportFrequency`.
 pub const REPORT: SignedDuration = SignedDuration::from_secs(300);
+/// How often the images are listed: their names are for people and for the scheduler's taste, and the question costs the
+/// engine more than any other of an idle machine.
+pub const IMAGES: SignedDuration = SignedDuration::from_secs(60);
 /// Waits while the node cannot be registered.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(7) };
 
@@ -54,7 +57,7 @@ async fn try_register(ctx: &Context) -> Result<Node> {
         let change = Patch::Merge(json!({"metadata": {"labels": wanted}}));
         return nodes.patch("", name, "", &change).await.map_err(failed("label the node"));
     }
-    let health = look(ctx).await;
+    let health = look(ctx, true).await;
     let new = registration(&ctx.config, &ctx.machine, &health, ctx.now());
     nodes.create("", &new).await.map_err(failed("create the node"))
 }
@@ -67,6 +70,7 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
     }
     let mut told = node.status.clone().unwrap_or_default();
     let mut written = None::<Timestamp>;
+    let mut listed = None::<Timestamp>;
     let mut beats = tokio::time::interval(BEAT);
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -78,8 +82,15 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
             tracing::warn!(%error, "the node's lease could not be renewed");
         }
         let now = ctx.now();
-        let new = status(&ctx.config, &ctx.machine, &look(&ctx).await, &told, now);
-        let due = written.is_none_or(|at| now.duration_since(at) >= REPORT);
+        let is_due =
+            |last: Option<Timestamp>, every: SignedDuration| last.is_none_or(|at| now.duration_since(at) >= every);
+        let with_images = is_due(listed, IMAGES);
+        let health = look(&ctx, with_images).await;
+        if with_images && health.images.is_some() {
+            listed = Some(now);
+        }
+        let new = status(&ctx.config, &ctx.machine, &health, &told, now);
+        let due = is_due(written, REPORT);
         if !due && object::says_the_same(&told, &new) {
             continue;
         }
@@ -108,14 +119,8 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
 }
 
 /// How machine and engine are now.
-async fn look(ctx: &Context) -> Health {
-    let images = match ctx.cri.list_images(v1::ListImagesRequest::default()).await {
-        Ok(answer) => Some(answer.images),
-        Err(error) => {
-            tracing::warn!(%error, "the images could not be listed");
-            None
-        }
-    };
+async fn look(ctx: &Context, with_images: bool) -> Health {
+    let images = if with_images { images(ctx).await } else { None };
     let engine = match ctx.cri.status(v1::StatusRequest::default()).await {
         Ok(answer) => answer.status.unwrap_or_default().conditions,
         Err(error) => {
@@ -132,5 +137,15 @@ async fn look(ctx: &Context) -> Health {
         engine,
         memory_available: memory.map_or(i64::MAX, |memory| memory.available),
         disk: disk.unwrap_or_default(),
+    }
+}
+
+async fn images(ctx: &Context) -> Option<Vec<v1::Image>> {
+    match ctx.cri.list_images(v1::ListImagesRequest::default()).await {
+        Ok(answer) => Some(answer.images),
+        Err(error) => {
+            tracing::warn!(%error, "the images could not be listed");
+            None
+        }
     }
 }

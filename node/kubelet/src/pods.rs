@@ -9,7 +9,7 @@ use crate::inbox::{Inbox, Verdict as Probed};
 use crate::pod;
 use crate::registry::Registry;
 use crate::status::Verdict;
-use crate::worker::Worker;
+use crate::worker::{RETRY, Worker};
 use api::Tree;
 use client::{Change, Meta, Store};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -67,12 +67,26 @@ impl Pods {
         let turned_away = verdict.is_some();
         held.insert(pod.uid().to_owned(), Held { inbox: inbox.clone(), pod: pod.clone(), turned_away });
         drop(held);
-        let worker = Worker::new(self.ctx.clone(), self.registry.clone(), inbox, pod.clone(), verdict);
-        let (pods, stop) = (self.clone(), self.stop.clone());
-        tokio::spawn(async move {
-            worker.run(stop).await;
-            pods.lock().remove(pod.uid());
-        });
+        tokio::spawn(self.clone().attend(pod, inbox, verdict));
+    }
+
+    /// Gives the pod a worker until it is gone, and a new one when that panics: a bug met by one pod must neither leave
+    /// it alone nor touch the others. The new one finds everything as a restarted kubelet does.
+    async fn attend(self: Arc<Self>, mut pod: Arc<Pod>, inbox: Arc<Inbox>, verdict: Option<Verdict>) {
+        let mut failures = 0;
+        loop {
+            let (ctx, registry) = (self.ctx.clone(), self.registry.clone());
+            let worker = Worker::new(ctx, registry, inbox.clone(), pod.clone(), verdict.clone());
+            let Err(error) = tokio::spawn(worker.run(self.stop.clone())).await else { break };
+            failures += 1;
+            tracing::error!(pod = pod::full_name(&pod), %error, failures, "a pod's worker died and is replaced");
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = tokio::time::sleep(RETRY.after(failures)) => {}
+            }
+            pod = self.lock().get(pod.uid()).map_or(pod.clone(), |held| held.pod.clone());
+        }
+        self.lock().remove(pod.uid());
     }
 
     /// Whether a pod that has not begun has a place here.
