@@ -27,7 +27,7 @@ const GENERATE_TRIES_MAX: usize = 8;
 pub enum Part {
     /// Everything but the status, where that is a subresource.
     Main,
-    /// `/status`: status, labels and annotations.
+    /// `/status`: status, labels, annotations and finalizers.
     Status,
     /// Another subresource, which decides for itself what it changes.
     Whole,
@@ -334,7 +334,8 @@ fn prepare(call: &Call, part: Part, object: &mut Tree, old: &Tree) {
             *object = old.clone();
             set_or_remove(object, "metadata", metadata);
             set_or_remove(object, "status", status);
-            for field in ["ownerReferences", "finalizers", "deletionTimestamp"] {
+            // Finalizers may change: upstream's controller of load balancers keeps its own by this way.
+            for field in ["ownerReferences", "deletionTimestamp"] {
                 let kept = old.at(&["metadata", field]).cloned();
                 if let Some(metadata) = object.get_mut("metadata") {
                     set_or_remove(metadata, field, kept);

@@ -253,7 +253,12 @@ impl State {
         match (method.as_str(), target.sub.as_str()) {
             ("PUT", "status") => new["status"] = body["status"].clone(),
             ("PUT", _) => new = body.clone(),
-            (_, "status") => merge(&mut new["status"], &body["status"]),
+            (_, "status") => {
+                merge(&mut new["status"], &body["status"]);
+                if let Some(finalizers) = body["metadata"].get("finalizers") {
+                    new["metadata"]["finalizers"] = finalizers.clone();
+                }
+            }
             _ => merge(&mut new, body),
         }
         if new == old {

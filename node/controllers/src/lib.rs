@@ -13,6 +13,7 @@ mod ephemeral_volume;
 mod garbage;
 mod history;
 mod job;
+mod load_balancer;
 mod namespace;
 mod node_lifecycle;
 mod owner;
@@ -64,6 +65,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("job-controller", "job-controller", job::start),
     controller("endpoint-controller", "endpoint-controller", endpoints::start),
     controller("endpointslice-controller", "endpointslice-controller", endpointslice::start),
+    controller("service-lb-controller", "service-controller", load_balancer::start),
     controller("garbage-collector-controller", "generic-garbage-collector", garbage::start),
     controller("node-controller", "node-controller", node_lifecycle::start),
     controller("persistentvolume-controller", "persistent-volume-binder", volume_binder::start),
