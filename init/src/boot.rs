@@ -29,6 +29,7 @@ pub const PHASES: &[Phase] = &[
     phases::disk::PHASE,
     phases::entropy::PHASE,
     phases::identity::PHASE,
+    phases::trust::PHASE,
     phases::services::PHASE,
 ];
 

@@ -86,16 +86,20 @@ impl Config {
             return refuse(format!("{why}; ignored, give it by fw_cfg or config disk"), false);
         }
         if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+            let shown = if is_secret(name) { "its value".to_owned() } else { format!("{value:?}") };
             match (key.kind.check(&value), key.on_bad) {
                 (Ok(()), _) => {
                     self.own.insert(key.name, value);
                     Ok(())
                 }
                 (Err(want), Fallback::Default) => {
-                    let instead = self.text(key).to_owned();
-                    refuse(format!("{value:?} from the {source} is not {want}; using {instead:?}"), false)
+                    let instead = match is_secret(name) {
+                        true => "ignored".to_owned(),
+                        false => format!("using {:?}", self.text(key)),
+                    };
+                    refuse(format!("{shown} from the {source} is not {want}; {instead}"), false)
                 }
-                (Err(want), Fallback::Stop) => refuse(format!("{value:?} from the {source} is not {want}"), true),
+                (Err(want), Fallback::Stop) => refuse(format!("{shown} from the {source} is not {want}"), true),
             }
         } else if passed_part(name).is_some() {
             self.passed.insert(name.to_owned(), value);
@@ -149,6 +153,10 @@ fn passed_part(name: &str) -> Option<&str> {
 
 /// Whether a key holds something that must not be seen.
 pub fn is_secret(name: &str) -> bool {
+    // A proxy's address may hold the user's password.
+    if matches!(split(name), Some(("proxy", "http" | "https"))) {
+        return true;
+    }
     let last = name.rsplit('.').next().unwrap_or(name);
     last.split(['_', '-']).any(|word| ["code", "key", "token", "secret", "password"].contains(&word))
 }

@@ -14,3 +14,4 @@ pub mod mounts;
 pub mod network;
 pub mod services;
 pub mod sysctls;
+pub mod trust;

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod demand;
+pub mod outward;
 pub mod supervise;
 
 use crate::children::Children;

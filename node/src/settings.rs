@@ -44,6 +44,8 @@ pub struct Settings {
     pub pod_share: (Ipv4Addr, u8),
     /// The cluster's DNS domain.
     pub domain: String,
+    /// Where the host is reached from here; pods find it as `host.skerry.internal`.
+    pub host: Option<IpAddr>,
     /// Whether pods run here.
     pub kubelet: bool,
     /// Whether this is the appliance, with PID 1 of ours below it.
@@ -88,6 +90,7 @@ impl Settings {
             service_cidr: arguments.service_cidr.unwrap_or_else(|| "10.96.0.0/16".to_owned()),
             pod_share: pod_share(index),
             domain: "cluster.local".to_owned(),
+            host: given.text("host.address").map(str::parse).transpose().context("skerry.host.address")?,
             kubelet: !arguments.no_kubelet,
             machine,
             containerd: arguments.containerd.or_else(|| machine.then(|| CONTAINERD.into())),

@@ -17,8 +17,12 @@ pub enum Kind {
     Word(usize),
     /// `dhcp`, or an IPv4 address with its prefix length.
     Network,
+    /// An IPv4 address; or empty.
+    Address,
     /// IPv4 addresses with commas between them; or empty.
     Addresses,
+    /// The address of a proxy, `http://…` or `https://…`; or empty.
+    Proxy,
     /// Words with commas between them; or empty.
     Words,
 }
@@ -48,7 +52,7 @@ pub struct Key {
 }
 
 /// The parts that init reads itself.
-pub const OWN_PARTS: &[&str] = &["boot", "disk", "network", "docker"];
+pub const OWN_PARTS: &[&str] = &["boot", "disk", "network", "docker", "host", "proxy", "registry"];
 /// The parts that init hands to `node` as they are; `node` says which of their keys it does not know.
 pub const PASSED_PARTS: &[&str] = &["node", "login", "store", "api", "cluster"];
 
@@ -88,6 +92,16 @@ keys! {
     DOCKER = "skerry.docker.enabled", Kind::Flag, "yes", Default, true, "Whether Docker's socket is opened.";
     DOCKER_TCP = "skerry.docker.tcp", Kind::Flag, "no", Default, true,
         "Whether Docker also answers on TCP 2376, with client certificates.";
+    HOST = "skerry.host.address", Kind::Address, "10.0.2.2", Default, true,
+        "Where the host is reached, as host.skerry.internal; by default as in QEMU's user network.";
+    PROXY_HTTP = "skerry.proxy.http", Kind::Proxy, "", Default, false,
+        "The proxy by which images are fetched over HTTP. It may hold a password.";
+    PROXY_HTTPS = "skerry.proxy.https", Kind::Proxy, "", Default, false,
+        "The proxy by which images are fetched over HTTPS. It may hold a password.";
+    PROXY_NOT = "skerry.proxy.not", Kind::Words, "", Default, false,
+        "Names and ranges that are reached without the proxy, beside the cluster's own.";
+    INSECURE = "skerry.registry.insecure", Kind::Words, "", Default, false,
+        "Registries, as HOST:PORT, that speak plain HTTP.";
 }
 
 /// Reads a flag.
@@ -97,6 +111,13 @@ pub fn flag(text: &str) -> Option<bool> {
         "no" | "false" | "0" => Some(false),
         _ => None,
     }
+}
+
+/// Whether a text is what programs take for a proxy.
+fn is_proxy(text: &str) -> bool {
+    let rest = ["http://", "https://", "socks5://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let place = rest.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, place)| place));
+    place.is_some_and(|place| !place.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control()))
 }
 
 /// Reads an IPv4 address with a prefix length.
@@ -136,6 +157,8 @@ impl Kind {
                 let good = value == "dhcp" || network(value).is_some();
                 (good, "dhcp, or an address such as 192.0.2.7/24".to_owned())
             }
+            Kind::Address => (value.is_empty() || value.parse::<Ipv4Addr>().is_ok(), "an IPv4 address".to_owned()),
+            Kind::Proxy => (value.is_empty() || is_proxy(value), "an address such as http://proxy:3128".to_owned()),
             Kind::Addresses => {
                 let good = list(value).all(|a| a.parse::<Ipv4Addr>().is_ok());
                 (good, "IPv4 addresses with commas between them".to_owned())

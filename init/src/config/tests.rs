@@ -18,7 +18,7 @@ fn every_default_is_a_good_value_and_every_part_is_listed() {
         assert_eq!(key.kind.check(key.default), Ok(()), "{}", key.name);
         let (part, _) = split(key.name).expect("skerry.<part>.<name>");
         assert!(OWN_PARTS.contains(&part) || PASSED_PARTS.contains(&part), "{}", key.name);
-        assert!(!is_secret(key.name), "{}: secrets belong to node", key.name);
+        assert!(!is_secret(key.name) || !key.for_node, "{}: secrets of node pass as they are", key.name);
     }
 }
 
@@ -74,6 +74,20 @@ fn a_secret_on_the_command_line_is_refused_without_being_repeated() {
     let (config, complaints) = only(Source::FwCfg, "skerry.login.code", "hunter2");
     assert_eq!(complaints, []);
     assert!(config.node_toml().contains("code = \"hunter2\""));
+}
+
+#[test]
+fn a_proxy_is_never_shown_and_never_on_the_command_line() {
+    for value in ["http://user:hunter2@proxy:3128", "hunter2"] {
+        for source in [Source::CommandLine, Source::FwCfg] {
+            let (_, complaints) = only(source, "skerry.proxy.https", value);
+            assert!(!format!("{complaints:?}").contains("hunter2"), "{complaints:?}");
+            assert_eq!(complaints.is_empty(), source == Source::FwCfg && value.len() > 7, "{complaints:?}");
+        }
+    }
+    let (config, _) = only(Source::FwCfg, "skerry.proxy.http", "http://user:hunter2@proxy:3128");
+    assert_eq!(config.text(&PROXY_HTTP), "http://user:hunter2@proxy:3128");
+    assert!(!config.node_toml().contains("hunter2"));
 }
 
 #[test]

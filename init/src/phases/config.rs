@@ -15,8 +15,9 @@ pub const PHASE: Phase = Phase { name: "config", run: |boot| Box::pin(async { ru
 /// The label of a volume with settings.
 const LABEL: &str = "SKERRY";
 /// Where it is mounted; `node` reads `manifests/` below it.
-const MOUNT_POINT: &str = "/run/skerry/config";
-const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/skerry";
+pub const MOUNT_POINT: &str = "/run/skerry/config";
+/// What QEMU hands over, a folder for each file.
+pub const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/skerry";
 /// What `node` reads.
 pub const NODE_TOML: &str = "/run/skerry/node.toml";
 /// The longest `skerry.toml`: each key at its longest would not fit, but nobody has that.
@@ -62,6 +63,9 @@ fn fw_cfg(complaints: &mut Vec<Complaint>) -> Result<Pairs, String> {
     for entry in entries.take(KEYS_MAX) {
         let entry = entry.map_err(|e| format!("list {FW_CFG}: {e}"))?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        if name == super::trust::FILE {
+            continue;
+        }
         let mut raw = Vec::new();
         let limit = VALUE_BYTES_MAX as u64 + 1;
         let read = File::open(entry.path().join("raw")).and_then(|f| f.take(limit).read_to_end(&mut raw));

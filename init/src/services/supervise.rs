@@ -2,9 +2,11 @@
 
 use super::backoff::{Backoff, TRIES_MAX};
 use super::demand::Door;
+use super::outward;
 use super::{Order, PATH, Ready, Service, Start, State, Surroundings};
 use crate::boot::Failure;
 use crate::children::{Running, output_pipe};
+use crate::config::Config;
 use crate::logs::lines::{Lines, is_fatal};
 use crate::logs::ring::Ring;
 use crate::phases::cgroups;
@@ -150,7 +152,8 @@ fn start(
         }
     };
     let listen = door.map(Door::socket).transpose()?;
-    let launch = Launch { command: command(service, listen.is_some()), cgroup: Some(cgroup), streams, listen };
+    let command = command(service, listen.is_some(), &around.config);
+    let launch = Launch { command, cgroup: Some(cgroup), streams, listen };
     let running = around.children.start(launch)?;
     let pid = running.pid;
     if let Err(e) = std::fs::write(format!("/proc/{pid}/oom_score_adj"), service.oom_score.to_string()) {
@@ -165,7 +168,7 @@ fn start(
 
 /// A passed socket must be announced with the process's own id, which only the process knows: init itself, run as a
 /// program, does that and turns into the service.
-fn command(service: &Service, passes_socket: bool) -> Command {
+fn command(service: &Service, passes_socket: bool, config: &Config) -> Command {
     let mut command = if passes_socket {
         let mut command = Command::new("/proc/self/exe");
         command.args([crate::trampoline::WORD, service.program]);
@@ -175,6 +178,7 @@ fn command(service: &Service, passes_socket: bool) -> Command {
     };
     command.args(service.arguments).env_clear().env("PATH", PATH).env("HOME", "/root").current_dir("/");
     command.envs(service.environment.iter().copied());
+    command.envs(outward::environment(service.name, config));
     command
 }
 

@@ -48,6 +48,8 @@ pub struct Config {
     /// The networks of pods and Services, as `address/prefix`: addresses in them that belong to nobody have no name,
     /// and nobody outside is asked for it.
     pub own_networks: Vec<(IpAddr, u8)>,
+    /// Names outside of the domain that are answered here, such as the host's.
+    pub known: Vec<(String, IpAddr)>,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
                 (IpAddr::V4(Ipv4Addr::new(10, 244, 0, 0)), 16),
                 (IpAddr::V4(Ipv4Addr::new(10, 96, 0, 0)), 16),
             ],
+            known: Vec::new(),
         }
     }
 }
@@ -90,6 +93,11 @@ async fn answer_all(
     let zone = zone.append_domain(&Name::root()).map_err(io::Error::other)?;
     let mut records = records::Records::new(zone, config.addresses.clone());
     records.own_networks.clone_from(&config.own_networks);
+    for (name, address) in &config.known {
+        let whole = Name::from_str(name).and_then(|name| name.append_domain(&Name::root()));
+        let whole = whole.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, format!("the name {name}: {e}")))?;
+        records.known.push((whole.to_lowercase(), *address));
+    }
     // Whatever ends this ends all that it started.
     let stop = stop.child_token();
     let _ends = stop.clone().drop_guard();

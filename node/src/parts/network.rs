@@ -22,6 +22,8 @@ const PODS: &str = "10.244.0.0/16";
 const NODES: &str = "10.250.0.0/24";
 /// The DNS has this address of the Service range.
 pub const DNS_ADDRESS: u32 = 10;
+/// The host's name, for pods.
+const HOST_NAME: &str = "host.skerry.internal";
 /// The user of the service proxy, upstream's.
 const PROXY_USER: &str = "system:kube-proxy";
 /// The user of the DNS.
@@ -77,6 +79,7 @@ fn dns(around: &Around<'_>, address: IpAddr, own: &[Cidr], answers: watch::Sende
     let config = dns::Config {
         domain: around.settings.domain.clone(),
         addresses: vec![address],
+        known: around.settings.host.iter().map(|address| (HOST_NAME.to_owned(), *address)).collect(),
         own_networks: own.iter().map(|range| (range.network(), range.prefix)).collect(),
         ..dns::Config::default()
     };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 const KEYS: &[(&str, &str)] = &[
     ("docker.enabled", "whether Docker's socket is opened"),
     ("docker.tcp", "whether Docker also answers on TCP 2376"),
+    ("host.address", "where the host is reached, as host.skerry.internal"),
     ("login.code", "the one-time code of the first login"),
     ("node.index", "node n has the address 10.250.0.n"),
     ("node.log", "what to log, such as apiserver=debug,info"),

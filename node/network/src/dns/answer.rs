@@ -59,7 +59,10 @@ pub fn answer(records: &Records, query: &Query) -> Answer {
     }
     let zone = Zone { records, name: query.name() };
     match place(query.name(), &records.zone) {
-        Place::Foreign => Answer::Forward,
+        Place::Foreign => match known(records, query.name()) {
+            addresses if addresses.is_empty() => Answer::Forward,
+            addresses => zone.foreign(&addresses, asked),
+        },
         Place::Reverse(address) => zone.reverse(address, asked),
         Place::Nowhere => zone.unknown(),
         Place::Branch => zone.empty(),
@@ -83,6 +86,12 @@ pub fn answer(records: &Records, query: &Query) -> Answer {
             None => zone.unknown(),
         },
     }
+}
+
+/// The addresses of a name outside of the domain that is known all the same.
+fn known(records: &Records, name: &Name) -> Vec<IpAddr> {
+    // Names compare without regard to case.
+    records.known.iter().filter(|(known, _)| known == name).map(|(_, address)| *address).collect()
 }
 
 /// One address that a name stands for, with the port by which it was found.
@@ -134,6 +143,12 @@ struct Zone<'a> {
 }
 
 impl Zone<'_> {
+    /// What is said of a name that is not of the domain: no record of the domain's own goes with it.
+    fn foreign(&self, addresses: &[IpAddr], asked: RecordType) -> Answer {
+        let answers = self.addresses(addresses.iter().copied(), asked);
+        Answer::Reply(Reply { code: ResponseCode::NoError, answers, authorities: Vec::new(), additionals: Vec::new() })
+    }
+
     fn service(&self, service: &ServiceRecords, part: &Part, asked: RecordType, path: &[&str; 2]) -> Answer {
         if let (Face::External(target), Part::Whole) = (&service.face, part) {
             return self.external(target, asked);

@@ -84,6 +84,8 @@ pub struct Records {
     pub own_networks: Vec<(IpAddr, u8)>,
     /// Counts changes, in seconds since 1970: the serial number of the zone.
     pub serial: u32,
+    /// Names outside of the domain that are known here, in lower case.
+    pub known: Vec<(Name, IpAddr)>,
     namespaces: HashTrieMapSync<String, Namespace>,
     by_address: HashTrieMapSync<IpAddr, Vec<Owner>>,
 }
@@ -97,6 +99,7 @@ impl Records {
             servers,
             own_networks: Vec::new(),
             serial: 0,
+            known: Vec::new(),
             namespaces: HashTrieMapSync::default(),
             by_address: HashTrieMapSync::default(),
         }

@@ -257,3 +257,14 @@ fn a_service_that_changes_leaves_nothing_of_its_old_self() {
     assert_eq!(ask(&records, "db.a.svc.cluster.local", A4), "unknown", "its namespace is gone");
     assert!(ask(&snapshot, "web.a.svc.cluster.local", A4).contains("10.96.0.77"), "a snapshot stays");
 }
+
+#[test]
+fn a_known_name_outside_of_the_domain_is_answered_here_and_its_neighbours_are_not() {
+    let mut records = cluster();
+    records.known = vec![(Name::from_ascii("host.skerry.internal.").unwrap(), IpAddr::from([10, 0, 2, 2]))];
+    assert_eq!(ask(&records, "Host.skerry.internal", A4), "ok\nHost.skerry.internal. 30 A 10.0.2.2");
+    assert_eq!(ask(&records, "other.skerry.internal", A4), "forward");
+    let name = Name::from_ascii("host.skerry.internal.").unwrap();
+    let Answer::Reply(reply) = answer(&records, &Query::query(name, A6)) else { panic!("not forwarded") };
+    assert_eq!((reply.code, reply.answers.len()), (ResponseCode::NoError, 0));
+}
