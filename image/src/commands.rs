@@ -1,12 +1,17 @@
 //! The table of commands: one file and one line each.
 
 mod build;
+mod completion;
+mod config;
 mod delete;
+mod doctor;
 mod image;
 mod kubeconfig;
 mod list;
 mod login;
 mod logs;
+mod man;
+mod service;
 mod start;
 mod status;
 mod stop;
@@ -49,15 +54,27 @@ pub const COMMANDS: &[Command] = &[
     stop::COMMAND,
     delete::COMMAND,
     status::COMMAND,
+    service::COMMAND,
     image::COMMAND,
     list::COMMAND,
     kubeconfig::COMMAND,
     login::COMMAND,
     logs::COMMAND,
+    doctor::COMMAND,
+    config::COMMAND,
+    completion::COMMAND,
+    man::COMMAND,
     build::COMMAND,
     version::COMMAND,
     supervise::COMMAND,
 ];
+
+/// Whether a command goes on when the user's preferences cannot be read: it mends them, or asks for nothing.
+pub fn works_without_preferences(name: &str) -> bool {
+    [config::COMMAND, doctor::COMMAND, completion::COMMAND, man::COMMAND, version::COMMAND]
+        .iter()
+        .any(|command| command.name == name)
+}
 
 /// The argument by which commands that work on one cluster name it.
 #[derive(clap::Args)]

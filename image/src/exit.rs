@@ -81,17 +81,26 @@ pub struct Failure {
     pub message: String,
     /// What the user can do now.
     pub advice: Option<String>,
+    /// Whether the command's result has told of it already, so that programs are not given a second object.
+    #[serde(skip)]
+    pub told: bool,
 }
 
 impl Failure {
     /// A failure without advice.
     pub fn new(code: Code, message: impl Into<String>) -> Failure {
-        Failure { code, reason: code.reason(), message: message.into(), advice: None }
+        Failure { code, reason: code.reason(), message: message.into(), advice: None, told: false }
     }
 
     /// Adds what the user can do.
     pub fn advice(mut self, advice: impl Into<String>) -> Failure {
         self.advice = Some(advice.into());
+        self
+    }
+
+    /// One that the command's result has told of.
+    pub fn told(mut self) -> Failure {
+        self.told = true;
         self
     }
 

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod build;
+pub mod cli;
 pub mod cluster;
 pub mod commands;
 pub mod exit;

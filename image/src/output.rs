@@ -19,14 +19,18 @@ pub enum Format {
 pub struct Output {
     /// How results are printed.
     pub format: Format,
-    /// Whether standard error is a terminal: colours and moving bars only there.
+    /// Whether standard error is a terminal that can move its cursor: bars only there.
     pub terminal: bool,
+    /// Whether it shows colours, and its user wants them (<https://no-color.org>).
+    pub colour: bool,
 }
 
 impl Output {
     /// For this process.
     pub fn new(format: Format) -> Output {
-        Output { format, terminal: std::io::stderr().is_terminal() }
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let terminal = std::io::stderr().is_terminal() && set("TERM").is_none_or(|kind| kind != "dumb");
+        Output { format, terminal, colour: terminal && set("NO_COLOR").is_none() }
     }
 
     /// One line for people. A standard error that is closed loses it.
@@ -58,11 +62,14 @@ impl Output {
     /// What went wrong and what to do about it. JSON goes to standard output: there it is the result.
     pub fn failure(&self, failure: &Failure) {
         if self.format == Format::Json {
+            if failure.told {
+                return;
+            }
             // Nothing is left to be told to when even this cannot be written.
             let _ = self.data("", failure);
             return;
         }
-        let (red, off) = if self.terminal { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let (red, off) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         self.say(&format!("{red}error:{off} {}", failure.message));
         if let Some(advice) = &failure.advice {
             self.say(&format!("  {advice}"));

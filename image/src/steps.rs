@@ -21,7 +21,7 @@ impl Step {
         let title = title.into();
         let bar = output.terminal.then(|| {
             let bar = ProgressBar::new_spinner();
-            bar.set_style(ProgressStyle::with_template("  {spinner} {msg}").expect("a constant template"));
+            bar.set_style(ProgressStyle::with_template("  {spinner} {wide_msg}").expect("a constant template"));
             bar.set_message(title.clone());
             bar.enable_steady_tick(TICK);
             bar
@@ -46,7 +46,7 @@ impl Step {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        let (green, off) = if self.output.terminal { ("\x1b[32m", "\x1b[0m") } else { ("", "") };
+        let (green, off) = if self.output.colour { ("\x1b[32m", "\x1b[0m") } else { ("", "") };
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         self.output.say(&format!("{green}✓{off} {:>6.1}s  {}{detail}", self.since.elapsed().as_secs_f64(), self.title));
     }

@@ -134,8 +134,8 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
             }
             Event::Ended => break emulator.end(cluster),
             Event::Services(objects) => {
-                let forwards = follow.adjust(&shared.monitor, &objects).await;
-                shared.report.send_modify(|report| report.forwards = forwards);
+                let (forwards, unreachable) = follow.adjust(&shared.monitor, &objects).await;
+                shared.report.send_modify(|report| (report.forwards, report.unreachable) = (forwards, unreachable));
             }
             Event::Credentials => services.start(cluster).unwrap_or_else(|error| log(&format!("services: {error:#}"))),
         }
@@ -201,6 +201,7 @@ async fn finish(cluster: &Cluster, shared: &Shared, end: End, commands: tokio::t
     emulator::forget(cluster);
     shared.report.send_modify(|report| {
         report.forwards.clear();
+        report.unreachable.clear();
         report.end = Some(end);
     });
     // Who connects from now on finds nobody, and so the machine stopped.

@@ -90,7 +90,7 @@ mod tests {
     use crate::output::Format;
 
     fn quiet() -> Output {
-        Output { format: Format::Text, terminal: false }
+        Output { format: Format::Text, terminal: false, colour: false }
     }
 
     #[test]

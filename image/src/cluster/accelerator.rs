@@ -111,16 +111,16 @@ pub async fn choose(choice: Choice, emulator: &Emulator, image: &Image, interrup
 async fn cached(emulator: &Emulator, image: &Image, interrupt: &Interrupt) -> Result<bool> {
     let hash = |name: &str| image.manifest.files.get(name).map(|entry| entry.sha256.clone()).unwrap_or_default();
     // Init is in the root file system: a probe of one without it says nothing of another.
-    let boots = format!("{} {}", hash(crate::build::KERNEL), hash(crate::build::ROOT));
+    let programs = format!("{} {}", hash(crate::build::KERNEL), hash(crate::build::ROOT));
     let host_boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    let wanted = Found { host_boot, emulator: emulator.version.clone(), boots, works: false };
+    let wanted = Found { host_boot, emulator: emulator.version.clone(), boots: programs, works: false };
     let file = place::cache().map(|folder| folder.join(CACHE)).ok();
     let known = file.as_deref().and_then(read);
     if let Some(known) = known.filter(|known| Found { works: known.works, ..wanted.clone() } == *known) {
         return Ok(known.works);
     }
     let works = tokio::select! {
-        works = probe(emulator, image) => works?,
+        works = boots(Accelerator::Kvm, emulator, image, PROBE_WAIT) => works?,
         () = interrupt.wait() => { interrupt.check()?; false }
     };
     if let Some(file) = file {
@@ -139,10 +139,13 @@ fn keep(file: &Path, found: &Found) -> Result<()> {
     pki::folder::replace(file, serde_json::to_string(found)?.as_bytes(), 0o600)
 }
 
-/// Boots the kernel until init speaks, or until there was time enough.
-async fn probe(emulator: &Emulator, image: &Image) -> Result<bool> {
+/// Whether a machine gets as far as init in this time.
+///
+/// # Errors
+/// When the emulator cannot be run.
+pub async fn boots(accelerator: Accelerator, emulator: &Emulator, image: &Image, wait: Duration) -> Result<bool> {
     let mut command = tokio::process::Command::new(&emulator.program);
-    command.args(emulator::probe(Accelerator::Kvm, &image.kernel(), &image.root()));
+    command.args(emulator::probe(accelerator, &image.kernel(), &image.root()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("running {}", emulator.program.display()))?;
     let mut serial = child.stdout.take().context("its standard output is a pipe")?;
@@ -161,7 +164,7 @@ async fn probe(emulator: &Emulator, image: &Image) -> Result<bool> {
             }
         }
     };
-    let works = tokio::time::timeout(PROBE_WAIT, reaches_init).await.unwrap_or(false);
+    let works = tokio::time::timeout(wait, reaches_init).await.unwrap_or(false);
     child.kill().await.context("ending the probe machine")?;
     Ok(works)
 }

@@ -7,7 +7,7 @@
 use super::Cluster;
 use super::emulator::Accelerator;
 use super::milestones::Milestone;
-use crate::supervisor::forwards::Forward;
+use crate::supervisor::forwards::{Forward, Unreachable};
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,9 @@ pub struct Report {
     pub milestones: Vec<Milestone>,
     /// Ports of Services on 127.0.0.1.
     pub forwards: Vec<Forward>,
+    /// Ports of Services that are not, and why.
+    #[serde(default)]
+    pub unreachable: Vec<Unreachable>,
     /// How it ended, once it has.
     pub end: Option<End>,
 }

@@ -71,6 +71,8 @@ pub struct Machine<'a> {
     pub accelerator: Accelerator,
     /// Words added to the kernel's command line.
     pub append: &'a str,
+    /// Files handed over by fw_cfg: the name below `opt/skerry/`, and the file in the cluster's folder.
+    pub handed: &'a [(&'a str, &'a str)],
 }
 
 /// The kernel's command line: the root on the first disk, no word on the console but errors until init speaks.
@@ -122,6 +124,9 @@ impl Machine<'_> {
         add("-device", "virtio-balloon-pci,free-page-reporting=on".to_owned());
         add("-fw_cfg", format!("name=opt/skerry/skerry.login.code,file={CODE}"));
         add("-fw_cfg", format!("name=opt/skerry/skerry.store.key,file={STORE_KEY}"));
+        for (name, file) in self.handed {
+            add("-fw_cfg", format!("name=opt/skerry/{name},file={file}"));
+        }
         // A file takes every byte at once. A socket that its reader does not empty in time refuses some, and the
         // device then says them twice.
         add("-chardev", format!("file,id=serial,path={SERIAL_LOG},append=on"));
@@ -164,6 +169,7 @@ mod tests {
             port: 6444,
             accelerator: Accelerator::Tcg,
             append: "skerry.boot.on_failure=poweroff",
+            handed: &[("skerry.proxy.https", "proxy.https")],
         }
     }
 
@@ -207,7 +213,7 @@ mod tests {
         for value in values(&arguments, "-fw_cfg") {
             assert!(value.contains(",file="), "{value}");
         }
-        assert_eq!(values(&arguments, "-fw_cfg").len(), 2);
+        assert_eq!(values(&arguments, "-fw_cfg").len(), 3);
     }
 
     #[test]

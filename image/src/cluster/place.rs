@@ -21,6 +21,14 @@ pub fn cache() -> Result<PathBuf> {
     Ok(base("XDG_CACHE_HOME", ".cache")?.join("skerry"))
 }
 
+/// The folder of what the user has chosen.
+///
+/// # Errors
+/// As [`clusters`].
+pub fn config() -> Result<PathBuf> {
+    Ok(base("XDG_CONFIG_HOME", ".config")?.join("skerry"))
+}
+
 /// The kubeconfig that kubectl changes: the first file of `KUBECONFIG`, or the one below the home.
 ///
 /// # Errors

@@ -42,6 +42,9 @@ pub struct Settings {
     /// Words added to the kernel's command line.
     #[serde(default)]
     pub append: String,
+    /// Registries, as `HOST:PORT`, that speak plain HTTP.
+    #[serde(default)]
+    pub insecure: Vec<String>,
 }
 
 /// What a command line asks for; nothing leaves things as they are.
@@ -55,13 +58,16 @@ pub struct Wish {
     pub disk_bytes: Option<u64>,
     /// Words added to the kernel's command line.
     pub append: Option<String>,
+    /// Registries that speak plain HTTP; one that is empty means none.
+    pub insecure: Vec<String>,
 }
 
 impl Settings {
     /// The settings of a new cluster.
     pub fn new(port: u16, image: PathBuf) -> Settings {
-        let append = String::new();
-        Settings { format: FORMAT, memory_mb: MEMORY_MB, cpus: CPUS, disk_bytes: DISK_BYTES, port, image, append }
+        let (append, insecure) = (String::new(), Vec::new());
+        let (memory_mb, cpus, disk_bytes) = (MEMORY_MB, CPUS, DISK_BYTES);
+        Settings { format: FORMAT, memory_mb, cpus, disk_bytes, port, image, append, insecure }
     }
 
     /// These settings with what was asked for.
@@ -84,6 +90,12 @@ impl Settings {
         self.disk_bytes = u64::from(bounded("--disk", "MiB", disk_mb, least, u32::MAX - 1)?) << 20;
         if let Some(append) = &wish.append {
             self.append.clone_from(append);
+        }
+        if !wish.insecure.is_empty() {
+            self.insecure = wish.insecure.iter().filter(|host| !host.is_empty()).cloned().collect();
+            for host in &self.insecure {
+                check_registry(host)?;
+            }
         }
         Ok(self)
     }
@@ -118,12 +130,42 @@ impl Settings {
     }
 }
 
+/// A registry is written as images name it.
+fn check_registry(host: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
+    if host.starts_with(|c: char| c.is_ascii_alphanumeric()) && host.chars().all(plain) {
+        return Ok(());
+    }
+    let failure = Failure::new(Code::Usage, format!("--insecure-registry: {host:?} is no registry"));
+    bail!(failure.advice("write it as images name it, such as host.skerry.internal:5000"))
+}
+
 fn bounded(flag: &str, unit: &str, value: u32, min: u32, max: u32) -> Result<u32> {
     if (min..=max).contains(&value) {
         return Ok(value);
     }
     let bounds = if max >= u32::MAX - 1 { format!("at least {min}") } else { format!("between {min} and {max}") };
     bail!(Failure::new(Code::Usage, format!("{flag}: {value} {unit} will not do; it takes {bounds} {unit}")))
+}
+
+/// Memory as it is typed: bare numbers are MiB.
+///
+/// # Errors
+/// Says what will do.
+pub fn memory(text: &str) -> Result<u64, String> {
+    at_least(bytes(text, 1 << 20)?, u64::from(MEMORY_MB_MIN) << 20)
+}
+
+/// The size of a disk as it is typed: bare numbers are GiB.
+///
+/// # Errors
+/// Says what will do.
+pub fn disk(text: &str) -> Result<u64, String> {
+    at_least(bytes(text, 1 << 30)?, DISK_BYTES_MIN)
+}
+
+fn at_least(size: u64, least: u64) -> Result<u64, String> {
+    if size >= least { Ok(size) } else { Err(format!("give at least {} MiB", least >> 20)) }
 }
 
 /// Bytes written as `512M`, `20G` or `20GiB`; powers of 1024. A bare number is of `bare` bytes.

@@ -99,17 +99,22 @@ impl<'a> Wait<'a> {
     }
 
     fn not_up(&self, why: &str, advice: &str) -> anyhow::Error {
-        let log = self.cluster.path(SERIAL_LOG);
-        let mut text = String::new();
-        if !advice.is_empty() {
-            text.push_str(&format!("{advice}\n  "));
-        }
-        text.push_str(&format!("its console is in {}; the last lines were:", log.display()));
-        for line in last_lines(self.cluster) {
-            text.push_str(&format!("\n    {line}"));
-        }
-        Failure::new(Code::BootFailed, format!("the machine did not come up: {why}")).advice(text).into()
+        not_up(self.cluster, why, advice).into()
     }
+}
+
+/// A machine that did not come up, with the end of its console.
+pub fn not_up(cluster: &Cluster, why: &str, advice: &str) -> Failure {
+    let log = cluster.path(SERIAL_LOG);
+    let mut text = String::new();
+    if !advice.is_empty() {
+        text.push_str(&format!("{advice}\n  "));
+    }
+    text.push_str(&format!("its console is in {}; the last lines were:", log.display()));
+    for line in last_lines(cluster) {
+        text.push_str(&format!("\n    {line}"));
+    }
+    Failure::new(Code::BootFailed, format!("the machine did not come up: {why}")).advice(text)
 }
 
 /// The last lines of the console; none when it cannot be read.

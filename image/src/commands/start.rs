@@ -9,19 +9,21 @@ use crate::cluster::accelerator::{self, Choice};
 use crate::cluster::ask::Supervisor;
 use crate::cluster::emulator::{Accelerator, CODE, DISK, STORE_KEY};
 use crate::cluster::images::Image;
+use crate::cluster::outward::Outward;
 use crate::cluster::ports::{self, Protocol};
 use crate::cluster::settings::{self, Settings, Wish};
-use crate::cluster::wait::Wait;
+use crate::cluster::wait::{Wait, not_up};
 use crate::cluster::{Cluster, access, context as kubeconfig, enter, life};
 use crate::exit::{Code, Failure};
 use crate::steps::Step;
 use anyhow::{Context as _, Result, anyhow};
+use clap::parser::ValueSource;
 use clap::{Args, FromArgMatches};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 use undo::Undo;
@@ -33,7 +35,10 @@ pub const COMMAND: Command = Command {
     hidden: false,
     arguments: |command| Arguments::augment_args(command),
     run: |matches, context| {
-        let arguments = Arguments::from_arg_matches(matches)?;
+        let mut arguments = Arguments::from_arg_matches(matches)?;
+        // These have no default of their own: one that is there is the user's preference for new clusters.
+        let is_preference = |id: &&str| matches.value_source(id) == Some(ValueSource::DefaultValue);
+        arguments.preferences = FOR_NEW_CLUSTERS.iter().copied().filter(is_preference).collect();
         context.runtime.block_on(run(&arguments, context))
     },
 };
@@ -49,19 +54,26 @@ enum Until {
     None,
 }
 
+/// Options that describe a cluster. What a user prefers for them counts when one is made, and changes none that is there.
+const FOR_NEW_CLUSTERS: &[&str] = &["memory", "cpus", "disk", "port", "image", "append", "insecure_registry"];
+
 #[derive(Args)]
 struct Arguments {
+    /// Which of `FOR_NEW_CLUSTERS` are preferences and were not asked for.
+    #[arg(skip)]
+    preferences: Vec<&'static str>,
     /// Name of the cluster and of its kubeconfig context
     #[arg(long, env = "SKERRY_NAME", default_value = "skerry")]
     name: String,
     /// Memory, such as 1024M or 4G [default: 2G]
-    #[arg(long, env = "SKERRY_MEMORY", value_name = "SIZE", value_parser = |text: &str| settings::bytes(text, 1 << 20))]
+    #[arg(long, env = "SKERRY_MEMORY", value_name = "SIZE", value_parser = settings::memory)]
     memory: Option<u64>,
     /// Processors [default: 2]
-    #[arg(long, env = "SKERRY_CPUS", value_name = "COUNT")]
+    #[arg(long, env = "SKERRY_CPUS", value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(settings::CPUS_MAX)))]
     cpus: Option<u32>,
     /// Size of the state disk, which takes only the space that it needs [default: 20G]
-    #[arg(long, env = "SKERRY_DISK", value_name = "SIZE", value_parser = |text: &str| settings::bytes(text, 1 << 30))]
+    #[arg(long, env = "SKERRY_DISK", value_name = "SIZE", value_parser = settings::disk)]
     disk: Option<u64>,
     /// Port of the API on 127.0.0.1 [default: 6443, or the next free one]
     #[arg(long, env = "SKERRY_PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -81,17 +93,35 @@ struct Arguments {
     /// Words for the kernel's command line, such as skerry.boot.on_failure=poweroff
     #[arg(long, env = "SKERRY_APPEND", value_name = "WORDS")]
     append: Option<String>,
+    /// File with certificate authorities, PEM, that images are fetched by too; "none" takes them back
+    #[arg(long, env = "SKERRY_CA", value_name = "FILE", value_delimiter = ',')]
+    ca: Vec<PathBuf>,
+    /// Registry that speaks plain HTTP, such as host.skerry.internal:5000; an empty one takes them back
+    #[arg(long, env = "SKERRY_INSECURE_REGISTRY", value_name = "HOST:PORT", value_delimiter = ',')]
+    insecure_registry: Vec<String>,
 }
 
 impl Arguments {
-    fn wish(&self) -> Wish {
+    /// What counts for a cluster that is to be made, or for one that is there.
+    fn wish(&self, is_new: bool) -> Wish {
+        let counts = |id: &str| is_new || !self.preferences.contains(&id);
         Wish {
-            memory_mb: self.memory.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX)),
-            cpus: self.cpus,
-            disk_bytes: self.disk,
-            append: self.append.clone(),
+            memory_mb: self.memory.filter(|_| counts("memory")).map(megabytes),
+            cpus: self.cpus.filter(|_| counts("cpus")),
+            disk_bytes: self.disk.filter(|_| counts("disk")),
+            append: self.append.clone().filter(|_| counts("append")),
+            insecure: if counts("insecure_registry") { self.insecure_registry.clone() } else { Vec::new() },
         }
     }
+
+    /// The folder of the image that was asked for, or that is preferred for a new cluster.
+    fn image(&self, is_new: bool) -> Option<&Path> {
+        self.image.as_deref().filter(|_| is_new || !self.preferences.contains(&"image"))
+    }
+}
+
+fn megabytes(bytes: u64) -> u32 {
+    u32::try_from(bytes >> 20).unwrap_or(u32::MAX)
 }
 
 async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
@@ -125,18 +155,17 @@ async fn start(
     deadline: Instant,
 ) -> Result<Started> {
     let (output, interrupt) = (&context.output, &context.interrupt);
-    let image = arguments.image.as_deref();
     if !cluster.exists() {
         // What can be said before anything is made.
         accelerator::Emulator::find()?;
-        Image::find(image)?;
+        Image::find(arguments.image(true))?;
     }
     undo.begin()?;
     let running = if cluster.exists() { life::reach(cluster).await? } else { None };
     let (settings, supervisor) = match running {
         Some(supervisor) => {
             let settings = Settings::read(cluster)?;
-            if settings.clone().with(&arguments.wish(), false)? != settings {
+            if settings.clone().with(&arguments.wish(false), false)? != settings || !arguments.ca.is_empty() {
                 output.warn("the cluster runs already: other sizes count after skerry stop and skerry start");
             }
             (settings, go_on(supervisor, cluster).await?)
@@ -189,7 +218,10 @@ async fn launch(
     let step = Step::begin(output, "Host");
     let emulator = accelerator::Emulator::find()?;
     let known = if cluster.exists() { Some(Settings::read(cluster)?) } else { None };
-    let chosen = arguments.image.clone().or_else(|| known.as_ref().map(|known| known.image.clone()));
+    let chosen = arguments
+        .image(known.is_none())
+        .map(Path::to_owned)
+        .or_else(|| known.as_ref().map(|known| known.image.clone()));
     let image = Image::find(chosen.as_deref())?;
     step.at("looking whether KVM works");
     let accelerator = accelerator::choose(arguments.accel, &emulator, &image, &context.interrupt).await?;
@@ -199,17 +231,29 @@ async fn launch(
     let port = port(arguments, cluster, known.as_ref())?;
     let is_new = known.is_none();
     let mut settings =
-        known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(), is_new)?;
+        known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(is_new), is_new)?;
     settings.port = port;
     settings.image.clone_from(&image.folder);
     state_disk(cluster, &settings)?;
     secrets(cluster)?;
+    let (outward, warnings) = Outward::of_host(cluster, &arguments.ca, &settings.insecure)?;
+    outward.write(cluster)?;
     settings.write(cluster)?;
     context.interrupt.check()?;
     undo.launched();
     life::supervise(cluster, Some(accelerator))?;
-    step.done(&describe(&settings, accelerator));
-    Ok((settings, life::running(cluster).await?))
+    let outward = outward.describe();
+    let outward = if outward.is_empty() { outward } else { format!(", {outward}") };
+    step.done(&format!("{}{outward}", describe(&settings, accelerator)));
+    warnings.iter().for_each(|warning| output.warn(warning));
+    match life::reach(cluster).await? {
+        Some(supervisor) => Ok((settings, supervisor)),
+        // It may have ended before anybody could ask it.
+        None => {
+            let how = life::last_end(cluster).map_or_else(|| "is gone".to_owned(), |end| end.words());
+            Err(not_up(cluster, &format!("the machine {how}"), "").into())
+        }
+    }
 }
 
 fn describe(settings: &Settings, accelerator: Accelerator) -> String {
@@ -227,8 +271,11 @@ fn port(arguments: &Arguments, cluster: &Cluster, known: Option<&Settings>) -> R
         .filter_map(|other| Settings::read(other).ok())
         .map(|settings| settings.port)
         .collect();
-    let preferred = known.map_or(ports::API, |known| known.port);
-    ports::choose(arguments.port, preferred, &others, |port| ports::is_free(Protocol::Tcp, port))
+    let is_preference = arguments.preferences.contains(&"port");
+    let asked = arguments.port.filter(|_| !is_preference);
+    let usual = arguments.port.filter(|_| is_preference).unwrap_or(ports::API);
+    let preferred = known.map_or(usual, |known| known.port);
+    ports::choose(asked, preferred, &others, |port| ports::is_free(Protocol::Tcp, port))
 }
 
 /// Makes the state disk, or lets it grow. It is sparse: space is taken as it is written.

@@ -96,13 +96,12 @@ fn text(status: &Status<'_>) -> String {
         }
     }
     for forward in &report.forwards {
-        let instead = if forward.host == forward.preferred || forward.preferred == 0 {
-            String::new()
-        } else {
-            format!(" (instead of {})", forward.preferred)
-        };
+        let instead = forward.instead().map(|why| format!(" ({why})")).unwrap_or_default();
         let (host, protocol, port) = (forward.host, forward.protocol.word(), forward.port);
         line("port", format!("127.0.0.1:{host}/{protocol} leads to {} port {port}{instead}", forward.service));
+    }
+    for port in &report.unreachable {
+        line("no port", format!("for {} port {}/{}: {}", port.service, port.port, port.protocol, port.why));
     }
     out
 }
@@ -127,6 +126,7 @@ mod tests {
             paused: None,
             milestones: lines.filter_map(|line| read(&line, 1500)).collect(),
             forwards: Vec::new(),
+            unreachable: Vec::new(),
             end: None,
         }
     }

@@ -6,7 +6,7 @@ use crate::cluster::emulator::{Accelerator, LOG, MONITOR, Machine, SERIAL_LOG};
 use crate::cluster::images::Image;
 use crate::cluster::qmp::{Event, Monitor};
 use crate::cluster::settings::Settings;
-use crate::cluster::{Cluster, accelerator, life};
+use crate::cluster::{Cluster, accelerator, life, outward};
 use crate::exit::{Code, Failure};
 use anyhow::{Context, Result, bail};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -100,6 +100,7 @@ impl Emulator {
             port: settings.port,
             accelerator,
             append: &settings.append,
+            handed: &outward::handed(cluster),
         };
         let mut command = Command::new(&emulator.program);
         command.args(machine.arguments()).current_dir(&cluster.folder);
@@ -218,6 +219,7 @@ fn report(running: &life::Running, settings: &Settings) -> Report {
         paused: None,
         milestones: Vec::new(),
         forwards: Vec::new(),
+        unreachable: Vec::new(),
         end: None,
     }
 }

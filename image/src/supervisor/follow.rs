@@ -1,6 +1,6 @@
 //! Makes and removes the ports that Services want, by the emulator's monitor. What is decided is in `forwards`.
 
-use super::forwards::{self, Action, Forward, Wanted};
+use super::forwards::{self, Action, Forward, Unreachable, Wanted};
 use super::log;
 use crate::cluster::emulator::NETWORK;
 use crate::cluster::ports;
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Follow {
     have: Vec<Forward>,
+    /// What was said to have none, so that it is said once.
+    told: Vec<Unreachable>,
 }
 
 impl Follow {
@@ -35,11 +37,15 @@ impl Follow {
                 preferred: host,
             })
             .collect();
-        Follow { have }
+        Follow { have, told: Vec::new() }
     }
 
-    /// Brings the forwards in line with the Services and returns them.
-    pub async fn adjust(&mut self, monitor: &Monitor, objects: &BTreeMap<String, Value>) -> Vec<Forward> {
+    /// Brings the forwards in line with the Services; returns those that there are, and what has none.
+    pub async fn adjust(
+        &mut self,
+        monitor: &Monitor,
+        objects: &BTreeMap<String, Value>,
+    ) -> (Vec<Forward>, Vec<Unreachable>) {
         let wanted = forwards::wanted(objects.values());
         self.recognise(&wanted);
         for action in forwards::plan(&wanted, &self.have, ports::is_free) {
@@ -48,7 +54,13 @@ impl Follow {
                 Action::Add(wanted, ports) => self.add(monitor, &wanted, &ports).await,
             }
         }
-        self.have.clone()
+        let mut without = forwards::missing(&wanted, &self.have);
+        without.extend(forwards::impossible(objects.values()));
+        for port in without.iter().filter(|port| !self.told.contains(port)) {
+            log(&format!("forwards: none for {} port {}/{}: {}", port.service, port.port, port.protocol, port.why));
+        }
+        self.told.clone_from(&without);
+        (self.have.clone(), without)
     }
 
     /// Names the Services of forwards that were taken over.
@@ -92,7 +104,12 @@ impl Follow {
             let line = format!("hostfwd_add {NETWORK} {}:127.0.0.1:{host}-:{guest}", protocol.word());
             match monitor.human(&line).await {
                 Ok(answer) if answer.is_empty() => {
-                    self.have.push(Forward { service, protocol, port, host: *host, guest, preferred });
+                    let forward = Forward { service, protocol, port, host: *host, guest, preferred };
+                    if let Some(why) = forward.instead() {
+                        let (service, port) = (&forward.service, forward.port);
+                        log(&format!("forwards: {service} port {port} is at 127.0.0.1:{host}, for {why}"));
+                    }
+                    self.have.push(forward);
                     return;
                 }
                 Ok(answer) => log(&format!("forwards: {line}: {answer}")),
@@ -125,7 +142,8 @@ mod tests {
             guest: 30080,
             preferred,
         };
-        let mut follow = Follow { have: vec![nameless(30080, 30080), nameless(8081, 30080), nameless(9, 9)] };
+        let mut follow =
+            Follow { have: vec![nameless(30080, 30080), nameless(8081, 30080), nameless(9, 9)], told: Vec::new() };
         let all = BTreeSet::from([wanted(30080), wanted(80)]);
         follow.recognise(&all);
         let preferred: Vec<(u16, &str)> = follow.have.iter().map(|f| (f.preferred, f.service.as_str())).collect();

@@ -44,7 +44,26 @@ pub struct Forward {
     pub preferred: u16,
 }
 
+/// A port that a Service wants on the host and does not have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unreachable {
+    /// Whose it is: `namespace/name`.
+    pub service: String,
+    /// Transport, as the Service names it.
+    pub protocol: String,
+    /// The Service's port.
+    pub port: u16,
+    /// Why not, and what to do.
+    pub why: String,
+}
+
 impl Forward {
+    /// Why it has another port than it should have; nothing when it has that.
+    pub fn instead(&self) -> Option<String> {
+        let why = if self.preferred < UNPRIVILEGED { "is taken or needs root" } else { "is taken" };
+        (self.host != self.preferred).then(|| format!("{} {why}", self.preferred))
+    }
+
     fn serves(&self, wanted: &Wanted) -> bool {
         (&self.service, self.protocol, self.port, self.guest, self.preferred)
             == (&wanted.service, wanted.protocol, wanted.port, wanted.guest, wanted.preferred)
@@ -90,6 +109,51 @@ pub fn wanted<'a>(services: impl IntoIterator<Item = &'a Value>) -> BTreeSet<Wan
         }
     }
     found
+}
+
+/// The ports of Services that cannot appear on the host by their very nature.
+pub fn impossible<'a>(services: impl IntoIterator<Item = &'a Value>) -> Vec<Unreachable> {
+    let mut found = Vec::new();
+    for object in services {
+        let spec = &object["spec"];
+        if !matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+            continue;
+        }
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        for entry in spec["ports"].as_array().into_iter().flatten() {
+            let protocol = entry["protocol"].as_str().unwrap_or("TCP");
+            let why = if !matches!(protocol, "TCP" | "UDP") {
+                "user-mode networking carries TCP and UDP only"
+            } else if entry["nodePort"].as_u64().unwrap_or(0) == 0 {
+                "it has no node port: leave allocateLoadBalancerNodePorts as it is"
+            } else {
+                continue;
+            };
+            let port = entry["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
+            let service = format!("{}/{}", text("namespace"), text("name"));
+            found.push(Unreachable { service, protocol: protocol.to_owned(), port, why: why.to_owned() });
+        }
+    }
+    found
+}
+
+/// What is wanted and not there after all was tried: by no fault of the Service, so that it is tried again with the next
+/// change of any.
+pub fn missing(wanted: &BTreeSet<Wanted>, have: &[Forward]) -> Vec<Unreachable> {
+    let lacks = |wanted: &&Wanted| !have.iter().any(|forward| forward.serves(wanted));
+    let is_full = have.len() >= FORWARDS_MAX;
+    wanted
+        .iter()
+        .filter(lacks)
+        .map(|Wanted { service, protocol, port, preferred, .. }| {
+            let why = if is_full {
+                format!("there are {FORWARDS_MAX} ports on the host already")
+            } else {
+                format!("port {preferred} of 127.0.0.1 and the {TRIES} after it are taken")
+            };
+            Unreachable { service: service.clone(), protocol: protocol.word().to_uppercase(), port: *port, why }
+        })
+        .collect()
 }
 
 /// What leads from what there is to what is wanted: removals first, since they free ports.
@@ -201,6 +265,21 @@ mod tests {
             actions(&services, &[], &[]),
             ["9000->30001", "30001->30001", "9001->30002", "30002->30002", "9000->30002", "30002->30002"]
         );
+    }
+
+    #[test]
+    fn what_cannot_appear_is_named_with_the_reason() {
+        let services = [
+            service("web", "NodePort", &[(80, 30080, "TCP"), (81, 30081, "SCTP")]),
+            service("bare", "LoadBalancer", &[(82, 0, "TCP")]),
+            service("inside", "ClusterIP", &[(83, 0, "TCP")]),
+        ];
+        let told: Vec<String> = impossible(&services).iter().map(|u| format!("{} {}", u.service, u.port)).collect();
+        assert_eq!(told, ["default/web 81", "default/bare 82"]);
+        let wanted = wanted(&services);
+        assert!(missing(&wanted, &[])[0].why.contains("port 30080 of 127.0.0.1"));
+        let all: Vec<Forward> = wanted.iter().map(|wanted| forward(wanted, 30080)).collect();
+        assert_eq!(missing(&wanted, &all), []);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The first wait after a failure, and what it grows to.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// The first wait after a failure, and what it grows to while no watch has lasted.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
 /// Bytes of one event at most: the largest object that the API takes, and its envelope.
 const EVENT_BYTES_MAX: u64 = 4 << 20;
 /// How long the server keeps one watch; a new one costs one request.
@@ -66,15 +66,13 @@ fn follow(api: &Api, sender: &watch::Sender<Option<Objects>>) {
                 objects = listed;
                 version = Some(at);
                 sender.send_replace(Some(objects.clone()));
-                wait = BACK_OFF.0;
             }),
-            Some(_) => watch(api, &mut objects, &mut version, sender),
+            Some(_) => watch(api, &mut objects, &mut version, sender).map(|()| wait = BACK_OFF.0),
         };
         if let Err(error) = done {
-            let is_expired = error.downcast_ref::<Answered>().is_some_and(|answered| answered.code == 410);
-            if is_expired {
+            // A history that is gone is listed anew; a server that forgets at once is not asked at once again.
+            if error.downcast_ref::<Answered>().is_some_and(|answered| answered.code == 410) {
                 version = None;
-                continue;
             }
             log(&format!("services: {error:#}; again in {} ms", wait.as_millis()));
             std::thread::sleep(wait);

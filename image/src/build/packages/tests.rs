@@ -90,7 +90,7 @@ fn keys(names: &[&str]) -> Vec<Key> {
 }
 
 fn quiet() -> Output {
-    Output { format: Format::Text, terminal: false }
+    Output { format: Format::Text, terminal: false, colour: false }
 }
 
 #[test]
