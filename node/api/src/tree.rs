@@ -4,12 +4,14 @@
 mod json;
 mod map;
 mod name;
+mod syntax;
 mod value;
 mod yaml;
 
 pub use json::{DEPTH_MAX, DUPLICATES_MAX, DecodeError, Decoded};
 pub use map::Map;
 pub use name::Name;
+pub use syntax::json_fault;
 pub use yaml::{YAML_VALUES_MAX, YamlDecoded};
 
 /// One JSON value. Integers that fit 64 bits signed are `Int`; everything else numeric is `Float`.

@@ -39,7 +39,8 @@ fn resource(kind: &Kind) -> Resource {
         kind: c.kind.to_owned(),
         format: c.format.to_owned(),
         priority: c.priority.into(),
-        description: String::new(),
+        description: resources::column_text(c.name).to_owned(),
+        doc: c.doc,
     };
     let types = resources::types();
     let storage = kind.conversion.map_or((fact.gvk.group, fact.plural), |c| c.stored);

@@ -4,7 +4,8 @@ use crate::caller::Caller;
 use crate::catalog::Resource;
 use crate::negotiate::{Accepted, accept};
 use crate::request::{Query, RequestInfo};
-use api::Status;
+use api::status::GroupName;
+use api::{FieldError, FieldPath, Status, Tree};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -77,21 +78,56 @@ impl Call {
     /// Whether nothing is to be changed.
     ///
     /// # Errors
-    /// 400 when `dryRun` has a value other than `All`.
+    /// 422 when `dryRun` has a value other than `All`.
     pub fn dry_run(&self) -> Result<bool, Status> {
-        match self.query.all("dryRun") {
-            [] => Ok(false),
-            values if values.iter().all(|v| v == "All") => Ok(true),
-            values => {
-                let fault = api::FieldError::not_supported(
-                    api::FieldPath::of(&["dryRun"]),
-                    api::Tree::from(values.iter().map(String::as_str).collect::<Vec<_>>()),
-                    &["All"],
-                );
-                let options = api::status::GroupName::new("meta.k8s.io", self.options_kind());
-                Err(Status::invalid(&options, "", &[fault]))
-            }
+        let mut faults = Vec::new();
+        self.dry_run_faults(&mut faults);
+        self.refuse_options(&faults)?;
+        Ok(!self.query.all("dryRun").is_empty())
+    }
+
+    fn dry_run_faults(&self, faults: &mut Vec<FieldError>) {
+        let values = self.query.all("dryRun");
+        if values.iter().any(|value| value != "All") {
+            let shown = Tree::from(values.iter().map(String::as_str).collect::<Vec<_>>());
+            faults.push(FieldError::not_supported(FieldPath::of(&["dryRun"]), shown, &["All"]));
         }
+    }
+
+    /// Checks the options of a write. Rules of `k8s.io/apimachinery/pkg/apis/meta/v1/validation`.
+    ///
+    /// # Errors
+    /// 422 naming each option that makes no sense.
+    pub fn check_options(&self) -> Result<(), Status> {
+        let mut faults = Vec::new();
+        let manager = self.query.get("fieldManager").unwrap_or_default();
+        let path = FieldPath::of(&["fieldManager"]);
+        if self.info.verb == "patch" && self.query.text("force").is_some() {
+            let why = "may not be specified for non-apply patch";
+            faults.push(FieldError::forbidden(FieldPath::of(&["force"]), why));
+        }
+        if manager.len() > MANAGER_BYTES_MAX {
+            faults.push(FieldError::too_long(path.clone(), MANAGER_BYTES_MAX));
+        }
+        let printable = |c: char| c == ' ' || !(c.is_control() || c.is_whitespace());
+        for (at, c) in manager.char_indices().filter(|(_, c)| !printable(*c)) {
+            let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+            faults.push(FieldError::invalid(path.clone(), manager, why));
+        }
+        self.dry_run_faults(&mut faults);
+        let wish = self.query.get("fieldValidation").unwrap_or_default();
+        if !FIELD_VALIDATIONS.contains(&wish) {
+            let path = FieldPath::of(&["fieldValidation"]);
+            faults.push(FieldError::not_supported(path, wish, FIELD_VALIDATIONS));
+        }
+        self.refuse_options(&faults)
+    }
+
+    fn refuse_options(&self, faults: &[FieldError]) -> Result<(), Status> {
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Status::invalid(&GroupName::new("meta.k8s.io", self.options_kind()), "", faults))
     }
 
     fn options_kind(&self) -> &'static str {
@@ -110,9 +146,12 @@ impl Call {
             return name.to_owned();
         }
         let agent = self.header(http::header::USER_AGENT).unwrap_or_default();
-        agent.split('/').next().unwrap_or_default().chars().take(MANAGER_CHARS_MAX).collect()
+        agent.split('/').next().unwrap_or_default().chars().take(MANAGER_BYTES_MAX).collect()
     }
 }
 
-/// Longest name of a field manager, characters; upstream's limit.
-const MANAGER_CHARS_MAX: usize = 128;
+/// Longest name of a field manager, bytes; upstream's limit.
+const MANAGER_BYTES_MAX: usize = 128;
+
+/// What may become of unknown fields; nothing said is `Warn`.
+const FIELD_VALIDATIONS: &[&str] = &["", "Ignore", "Strict", "Warn"];

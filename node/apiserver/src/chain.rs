@@ -28,7 +28,7 @@ pub async fn answer(
     let now = std::time::SystemTime::from(server.world.clock.now());
     match server.authenticator.caller(certificate, request.headers(), now) {
         Ok(caller) => answer_as(server, caller, request).await,
-        Err(status) => reply::status(&status),
+        Err(status) => reply::failure(&status, accept(request.headers())),
     }
 }
 
@@ -37,17 +37,22 @@ pub async fn answer_as(server: &Arc<Server>, caller: Caller, request: http::Requ
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
+    let (headers, path) = (parts.headers.clone(), info.path.clone());
     tracing::trace!(verb = info.verb, path = info.path, user = caller.name(), "request");
     let answered = route(server, caller, Incoming { info, query, parts, body }).await;
     answered.unwrap_or_else(|status| {
-        if status == Status::no_such_path() {
+        if status == Status::no_such_path() && !discovery::knows_root(server, &path) {
             return reply::text(404, "404 page not found\n");
         }
         if status.code >= 500 {
             tracing::warn!(code = status.code, message = status.message, "a request failed");
         }
-        reply::status(&status)
+        reply::failure(&status, accept(&headers))
     })
+}
+
+fn accept(headers: &http::HeaderMap) -> Option<&str> {
+    headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok())
 }
 
 /// A request that was read but for its body.
@@ -77,8 +82,7 @@ async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Resu
         reply::warn(&mut response, &call.warnings());
         return Ok(response);
     }
-    let accept = incoming.parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok());
-    if let Some(answer) = discovery::answer(server, &incoming.info.path, accept) {
+    if let Some(answer) = discovery::answer(server, &incoming.info.path, accept(&incoming.parts.headers)) {
         return answer;
     }
     if incoming.info.path.starts_with(machine::PREFIX) {
@@ -88,15 +92,19 @@ async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Resu
 }
 
 /// The resource of a request, in the scope that its path has: a mismatch is no such path, before the store is touched.
+/// Over all namespaces objects are listed and watched, and nothing else.
 fn find(server: &Server, info: &RequestInfo) -> Result<Arc<Resource>, Status> {
     let catalog = server.catalog.load();
     let resource = catalog.find(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let is_namespaces = info.group.is_empty() && info.resource == "namespaces";
     let scoped = !info.namespace.is_empty();
-    let over_all =
-        resource.namespaced && !scoped && info.name.is_empty() | matches!(info.verb.as_str(), "list" | "watch");
-    let fits = is_namespaces || resource.namespaced == scoped || (over_all && info.verb != "create");
-    if fits { Ok(resource.clone()) } else { Err(Status::no_such_path()) }
+    let reads = matches!(info.verb.as_str(), "list" | "watch");
+    let over_all = resource.namespaced && !scoped && (info.name.is_empty() || reads) && resource.allows("list");
+    match is_namespaces || resource.namespaced == scoped || (over_all && reads) {
+        true => Ok(resource.clone()),
+        false if over_all => Err(verbs::refuse()),
+        false => Err(Status::no_such_path()),
+    }
 }
 
 async fn read(server: &Server, caller: Caller, resource: Arc<Resource>, incoming: Incoming) -> Result<Call, Status> {

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::catalog::Resource;
 use crate::negotiate::Encoding;
-use api::{FieldError, FieldPath, Status, Tree, meta};
+use api::{Status, Tree, meta};
 use schema::Schema;
 
 /// What becomes of fields that the schema does not know or that are given twice.
@@ -18,30 +18,14 @@ pub enum Validation {
 }
 
 impl Validation {
-    /// What the client wishes; `Warn` when it says nothing.
-    ///
-    /// # Errors
-    /// 422 for an unknown wish.
-    pub fn of(call: &Call) -> Result<Validation, Status> {
+    /// What the client wishes; `Warn` when it says nothing. Other wishes were refused with the call's options.
+    #[must_use]
+    pub fn of(call: &Call) -> Validation {
         match call.query.get("fieldValidation").unwrap_or_default() {
-            "Ignore" => Ok(Validation::Ignore),
-            "" | "Warn" => Ok(Validation::Warn),
-            "Strict" => Ok(Validation::Strict),
-            other => {
-                let path = FieldPath::of(&["fieldValidation"]);
-                let fault = FieldError::not_supported(path, other, &["", "Ignore", "Strict", "Warn"]);
-                let options = api::status::GroupName::new("meta.k8s.io", options_kind(call));
-                Err(Status::invalid(&options, "", &[fault]))
-            }
+            "Ignore" => Validation::Ignore,
+            "Strict" => Validation::Strict,
+            _ => Validation::Warn,
         }
-    }
-}
-
-fn options_kind(call: &Call) -> &'static str {
-    match call.info.verb.as_str() {
-        "create" => "CreateOptions",
-        "patch" => "PatchOptions",
-        _ => "UpdateOptions",
     }
 }
 
@@ -67,11 +51,20 @@ pub fn decode_as(call: &Call, schema: &Schema, api_version: &str, kind: &str) ->
         Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"))
     };
     let decoded = match encoding {
-        Encoding::Json => schema::decode_json(schema, &call.body).map_err(|e| unfit(e.0))?,
-        Encoding::Yaml => schema::decode_yaml(schema, &call.body).map_err(|e| unfit(e.0))?,
-        Encoding::Protobuf => schema::decode_protobuf(schema, &call.body).map_err(|e| unfit(e.0))?,
+        Encoding::Json => schema::decode_json(schema, &call.body),
+        Encoding::Yaml => schema::decode_yaml(schema, &call.body),
+        Encoding::Protobuf => schema::decode_protobuf(schema, &call.body),
     };
-    match Validation::of(call)? {
+    let decoded = decoded.map_err(|fault| match unrecognized(encoding, &call.body) {
+        Some(why) => {
+            let shown = summary(&call.body);
+            Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+            ))
+        }
+        None => unfit(fault.0),
+    })?;
+    match Validation::of(call) {
         Validation::Strict => {
             if let Some(why) = decoded.strict_error() {
                 return Err(unfit(why));
@@ -87,6 +80,29 @@ pub fn decode_as(call: &Call, schema: &Schema, api_version: &str, kind: &str) ->
     object.set("apiVersion", api_version);
     object.set("kind", kind);
     Ok(object)
+}
+
+/// Why version and kind of a body cannot even be looked for, if they cannot.
+fn unrecognized(encoding: Encoding, body: &[u8]) -> Option<String> {
+    match encoding {
+        Encoding::Json => schema::kind_of_json(body).err().map(|fault| fault.0),
+        Encoding::Yaml => Tree::from_yaml(body).err().map(|fault| fault.to_string()),
+        Encoding::Protobuf => schema::kind_of_protobuf(body).err().map(|fault| fault.0),
+    }
+}
+
+/// Bytes of a body that a refusal shows; upstream's limit.
+const SUMMARY_BYTES: usize = 30;
+
+/// The beginning of a body: as it is when it looks like JSON, else in hexadecimal digits.
+fn summary(body: &[u8]) -> String {
+    let start = &body[..body.len().min(SUMMARY_BYTES)];
+    let shown = match start {
+        [] => "<empty>".to_owned(),
+        [b'{', ..] => String::from_utf8_lossy(start).into_owned(),
+        _ => start.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > SUMMARY_BYTES { format!("{shown} ...") } else { shown }
 }
 
 /// Whether the kind in the body is that of the endpoint; a body without one is taken to be right.
@@ -197,7 +213,11 @@ fn refused(fault: schema::PatchFault) -> Status {
     match fault {
         schema::PatchFault::Malformed(why) => Status::bad_request(why),
         schema::PatchFault::TooLarge(why) => Status::too_large(why),
-        schema::PatchFault::Unprocessable(why) => Status::new(422, "Invalid", why).with_details(),
+        // Upstream drops the reason on the way and answers with the general words of the code.
+        schema::PatchFault::Unprocessable(why) => {
+            tracing::debug!(why, "a patch does not fit");
+            Status::new(422, "Invalid", "the server rejected our request due to an error in our request").with_details()
+        }
         schema::PatchFault::Internal(why) => Status::new(500, "", why),
     }
 }

@@ -13,7 +13,7 @@ use api::{Status, Tree, meta, tree};
 /// # Errors
 /// 400 and 422 for bad options, and the first deletion that fails.
 pub async fn delete(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
-    call.accepted(true)?;
+    let accepted = call.accepted(true)?;
     let options = DeleteOptions::read(call)?;
     let listed = page(server, call, &ListOptions::read(call, false)?).await?;
     let mut items: Vec<Tree> = Vec::with_capacity(listed.entries.len());
@@ -38,5 +38,5 @@ pub async fn delete(server: &Server, call: &Call) -> Result<http::Response<Body>
         "metadata": {"resourceVersion": (server.store.revision().to_string())},
         "items": items
     });
-    Ok(reply::object(200, &list))
+    reply::in_encoding(200, &list, accepted.encoding, call.resource.list_schema.as_ref())
 }

@@ -143,7 +143,7 @@ pub async fn delete(server: &Server, call: &Call) -> Result<http::Response<Body>
             meta::uid(&object).clone_into(&mut done.uid);
             let mut told = done.to_tree();
             told.remove("code");
-            Ok(reply::object(200, &told))
+            reply::other(call, 200, &told, reply::STATUS)
         }
         Deleted::Gone(object) => reply::tree(call, &object, 200),
         Deleted::Pending(object) => reply::tree(call, &object, if options.orphan == Some(false) { 202 } else { 200 }),

@@ -22,6 +22,18 @@ pub fn answer(server: &Server, path: &str, accept: Option<&str>) -> Option<Resul
     Some(found)
 }
 
+/// Whether a path is below one that leads to resources: what is unknown there is answered with a Status, everywhere
+/// else with plain text, as upstream's routers do.
+#[must_use]
+pub fn knows_root(server: &Server, path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api" | "version", ..] => true,
+        ["apis", group, ..] => !group.is_empty() && !server.catalog.load().versions(group).is_empty(),
+        _ => false,
+    }
+}
+
 /// The media type of the aggregated form, which clients find it by.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 

@@ -42,8 +42,12 @@ pub async fn list(server: &Server, call: &Call) -> Result<http::Response<Body>, 
         Form::Object => {
             reply::encoded(200, encode(call, &page)?, accepted.encoding, call.resource.list_schema.as_ref())
         }
-        Form::Partial => Ok(reply::object(200, &table::partial_list(&call.resource, &page)?)),
-        Form::Table => table::of_page(server, call, &page).map(|table| reply::object(200, &table)),
+        Form::Partial => {
+            let schema = resources::schema_named(table::PARTIAL_LIST);
+            let list = table::partial_list(&call.resource, &page)?;
+            reply::in_encoding(200, &list, accepted.encoding, Some(&schema))
+        }
+        Form::Table => reply::in_encoding(200, &table::of_page(server, call, &page)?, accepted.encoding, None),
     }
 }
 
@@ -110,11 +114,8 @@ pub async fn not_older(server: &Server, revision: u64) -> Result<(), Status> {
 const TOKEN_EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 fn resume(server: &Server, text: &str, prefix: &str) -> Result<(Snapshot, String), Status> {
-    let (revision, after) = read_token(text).ok_or_else(|| {
-        Status::bad_request(
-            "invalid continue token: continue key is not valid: it must be a token that a list returned",
-        )
-    })?;
+    let (revision, after) =
+        read_token(text).map_err(|why| Status::bad_request(format!("invalid continue token: {why}")))?;
     debug_assert!(!prefix.is_empty());
     let Some(revision) = revision else { return Ok((server.store.snapshot(), after)) };
     match server.store.snapshot_at(revision) {
@@ -141,16 +142,44 @@ fn write_token(revision: i64, last: &str) -> String {
 }
 
 /// The revision (`None` for the newest) and the last key shown.
-fn read_token(text: &str) -> Option<(Option<u64>, String)> {
-    let object = api::Tree::from_json(&BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?.tree;
-    if object.str_at(&["v"]) != Some("meta.k8s.io/v1") {
-        return None;
+///
+/// # Errors
+/// Says why it is no token, in the words of `k8s.io/apiserver/pkg/storage/continue.go`.
+fn read_token(text: &str) -> Result<(Option<u64>, String), String> {
+    let invalid = |why: String| format!("continue key is not valid: {why}");
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|error| invalid(format!("illegal base64 data at input byte {}", fault_at(&error, text))))?;
+    if let Some(why) = api::tree::json_fault(&bytes) {
+        return Err(invalid(why));
     }
-    let last = object.str_at(&["start"])?.strip_suffix('\0')?.to_owned();
-    let inside = !last.is_empty() && !last.split('/').any(|part| part.is_empty() || part == "..");
-    match object.int_at(&["rv"])? {
-        -1 => inside.then_some((None, last)),
-        revision => inside.then_some((Some(u64::try_from(revision).ok().filter(|r| *r > 0)?), last)),
+    let object = api::Tree::from_json(&bytes).map_err(|e| invalid(e.0))?.tree;
+    let version = object.str_at(&["v"]).unwrap_or_default();
+    if version != "meta.k8s.io/v1" {
+        return Err(format!("server does not recognize this encoded version {version}"));
+    }
+    let revision = match object.int_at(&["rv"]).unwrap_or(0) {
+        -1 => None,
+        revision => match u64::try_from(revision) {
+            Ok(revision) if revision > 0 => Some(revision),
+            _ => return Err("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".to_owned()),
+        },
+    };
+    let start = object.str_at(&["start"]).unwrap_or_default();
+    if start.is_empty() {
+        return Err("empty encoded start key (version meta.k8s.io/v1)".to_owned());
+    }
+    let last = start.strip_suffix('\0').unwrap_or(start);
+    // A token must not lead out of the place that it belongs to.
+    let inside = last.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if inside { Ok((revision, last.to_owned())) } else { Err(invalid(start.to_owned())) }
+}
+
+/// Where Go's decoder stops at bytes that are no base64.
+fn fault_at(error: &base64::DecodeError, text: &str) -> usize {
+    match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        _ => text.len(),
     }
 }
 
@@ -198,15 +227,17 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_was_made() {
-        assert_eq!(read_token(&token(7, "default/web")), Some((Some(7), "default/web".to_owned())));
-        assert_eq!(read_token(&write_token(-1, "web")), Some((None, "web".to_owned())));
+        assert_eq!(read_token(&token(7, "default/web")), Ok((Some(7), "default/web".to_owned())));
+        assert_eq!(read_token(&write_token(-1, "web")), Ok((None, "web".to_owned())));
     }
 
     #[test]
     fn a_token_that_leaves_its_resource_is_refused() {
-        assert_eq!(read_token(&token(7, "../secrets/x")), None);
-        assert_eq!(read_token(&token(0, "x")), None);
-        assert_eq!(read_token("e30"), None);
-        assert_eq!(read_token("%%"), None);
+        let why = |text: &str| read_token(text).unwrap_err();
+        assert_eq!(why(&token(7, "../secrets/x")), "continue key is not valid: ../secrets/x\0");
+        assert_eq!(why(&token(0, "x")), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+        assert_eq!(why("e30"), "server does not recognize this encoded version ");
+        assert_eq!(why("%%"), "continue key is not valid: illegal base64 data at input byte 0");
+        assert_eq!(why("abc"), "continue key is not valid: invalid character 'i' looking for beginning of value");
     }
 }

@@ -15,13 +15,11 @@ pub enum Encoding {
 }
 
 /// Media types of objects, as refusals list them.
-pub const OBJECT_TYPES: &[&str] = &[
-    "application/json",
-    "application/yaml",
-    "application/vnd.kubernetes.protobuf",
-    "application/json;stream=watch",
-    "application/vnd.kubernetes.protobuf;stream=watch",
-];
+pub const OBJECT_TYPES: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+/// Media types of watches, as refusals list them.
+pub const STREAM_TYPES: &[&str] =
+    &["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
 impl Encoding {
     /// The media type.
@@ -34,9 +32,16 @@ impl Encoding {
         }
     }
 
-    fn of(media_type: &str) -> Option<Encoding> {
+    fn of(range: &str) -> Option<Encoding> {
+        match range {
+            "application/*" | "*/*" => Some(Encoding::Json),
+            media_type => Encoding::of_type(media_type),
+        }
+    }
+
+    fn of_type(media_type: &str) -> Option<Encoding> {
         match media_type {
-            "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
+            "application/json" => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
             "application/vnd.kubernetes.protobuf" => Some(Encoding::Protobuf),
             _ => None,
@@ -50,7 +55,18 @@ impl Encoding {
     pub fn of_body(content_type: Option<&str>) -> Result<Encoding, Status> {
         let Some(text) = content_type.filter(|t| !t.is_empty()) else { return Ok(Encoding::Json) };
         let media_type = text.split(';').next().unwrap_or_default().trim();
-        Encoding::of(media_type).ok_or_else(Status::unsupported_media_type)
+        Encoding::of_type(media_type).ok_or_else(|| {
+            let accepted = OBJECT_TYPES.join(", ");
+            let why = "the body of the request was in an unknown format - accepted media types include:";
+            Status::new(415, "UnsupportedMediaType", format!("{why} {accepted}"))
+        })
+    }
+
+    /// The encoding of a failure: the first that the client takes plainly, JSON when there is none.
+    #[must_use]
+    pub fn of_failure(accept: Option<&str>) -> Encoding {
+        let plain = |range: &Range| if range.parameter("as").is_some() { None } else { Encoding::of(range.media_type) };
+        ranges(accept).iter().find_map(plain).unwrap_or(Encoding::Json)
     }
 }
 
@@ -107,18 +123,21 @@ pub fn ranges(accept: Option<&str>) -> Vec<Range<'_>> {
             Some(Range { media_type, parameters, quality })
         })
         .collect();
-    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    // Of equal quality, the more special comes first.
+    let vague = |range: &Range| (range.media_type.starts_with('*'), range.media_type.ends_with('*'));
+    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality).then_with(|| vague(a).cmp(&vague(b))));
     ranges
 }
 
-/// The form that one range asks for; `None` when it asks for one that this endpoint does not have.
-fn form(range: &Range, list: bool, convertible: bool) -> Option<Form> {
+/// The form that one range asks for; `None` when it asks for one that this endpoint does not have. A Table has no
+/// protobuf form.
+fn form(range: &Range, encoding: Encoding, list: bool, convertible: bool) -> Option<Form> {
     let Some(wanted) = range.parameter("as") else { return Some(Form::Object) };
     if range.parameter("g") != Some("meta.k8s.io") || range.parameter("v") != Some("v1") || !convertible {
         return None;
     }
     match (wanted, list) {
-        ("Table", _) => Some(Form::Table),
+        ("Table", _) if encoding != Encoding::Protobuf => Some(Form::Table),
         ("PartialObjectMetadata", false) | ("PartialObjectMetadataList", true) => Some(Form::Partial),
         _ => None,
     }
@@ -128,23 +147,26 @@ fn form(range: &Range, list: bool, convertible: bool) -> Option<Form> {
 /// `convertible` that tables and metadata can be made of it.
 ///
 /// # Errors
-/// 406 naming what could be served.
+/// 406 naming what could be served. Upstream refuses at two places, in different words: its router does not know the
+/// media type at all, or its handler does not have the form.
 pub fn accept(header: Option<&str>, list: bool, convertible: bool) -> Result<Accepted, Status> {
-    let mut chosen: Option<Accepted> = None;
-    for range in ranges(header) {
-        let (Some(encoding), Some(form)) = (Encoding::of(range.media_type), form(&range, list, convertible)) else {
-            continue;
-        };
-        match chosen {
-            None => chosen = Some(Accepted { encoding, form }),
-            // Objects lie ready as JSON: whoever takes both forms gets that.
-            Some(first) if first.encoding == Encoding::Protobuf && encoding == Encoding::Json && first.form == form => {
-                return Ok(Accepted { encoding, form });
-            }
-            Some(_) => {}
-        }
+    let ranges = ranges(header);
+    if !ranges.iter().any(|range| range.media_type == "*/*" || OBJECT_TYPES.contains(&range.media_type)) {
+        let streams = if list { STREAM_TYPES } else { &[] };
+        return Err(Status::not_acceptable(&[OBJECT_TYPES, streams].concat()));
     }
-    chosen.ok_or_else(|| Status::not_acceptable(OBJECT_TYPES))
+    let chosen = ranges.iter().find_map(|range| {
+        let encoding = Encoding::of(range.media_type)?;
+        Some(Accepted { encoding, form: form(range, encoding, list, convertible)? })
+    });
+    chosen.ok_or_else(|| no_such_form(OBJECT_TYPES))
+}
+
+/// 406 of a handler.
+#[must_use]
+pub fn no_such_form(types: &[&str]) -> Status {
+    let accepted = types.join(", ");
+    Status::new(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"))
 }
 
 #[cfg(test)]
@@ -164,14 +186,18 @@ mod tests {
         check("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", false, Encoding::Json, Form::Partial);
         check("text/html,*/*;q=0.1", false, Encoding::Json, Form::Object);
         check("application/vnd.kubernetes.protobuf", false, Encoding::Protobuf, Form::Object);
-        check("application/vnd.kubernetes.protobuf, */*", false, Encoding::Json, Form::Object);
+        check("application/vnd.kubernetes.protobuf, */*", false, Encoding::Protobuf, Form::Object);
+        check("*/*, application/vnd.kubernetes.protobuf", false, Encoding::Protobuf, Form::Object);
+        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/yaml";
+        check(table, true, Encoding::Yaml, Form::Object);
     }
 
     #[test]
     fn what_cannot_be_served_is_refused() {
         assert_eq!(accept(Some("text/html"), false, true).unwrap_err().code, 406);
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
-        assert_eq!(accept(Some(table), false, false).unwrap_err().code, 406);
+        let refused = accept(Some(table), false, false).unwrap_err();
+        assert!(refused.message.starts_with("only the following media types are accepted: application/json, "));
     }
 
     #[test]

@@ -36,7 +36,10 @@ pub fn read(call: &Call) -> Result<(Patch, Vec<String>), Status> {
     if !known.contains(&kind) {
         return Err(Status::unsupported_media_type());
     }
-    let decoded = Tree::from_json(&call.body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let decoded = Tree::from_json(&call.body).map_err(|error| {
+        let why = api::tree::json_fault(&call.body).unwrap_or(error.0);
+        Status::bad_request(format!("error decoding patch: {why}"))
+    })?;
     let duplicates = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     let object = matches!(decoded.tree, Tree::Map(_));
     let patch = match kind {
@@ -98,7 +101,7 @@ pub fn decode(call: &Call, patched: Tree, duplicates: &[String]) -> Result<Tree,
     let (object, mut strict) =
         codec::decode_tree(&call.resource, patched).map_err(|why| invalid_patch(&shown, &why))?;
     strict.extend_from_slice(duplicates);
-    match codec::Validation::of(call)? {
+    match codec::Validation::of(call) {
         codec::Validation::Strict if !strict.is_empty() => {
             Err(invalid_patch(&shown, &format!("strict decoding error: {}", strict.join(", "))))
         }

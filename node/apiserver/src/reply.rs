@@ -75,6 +75,46 @@ pub fn warn(response: &mut http::Response<Body>, warnings: &[String]) {
     }
 }
 
+/// A failure, in the first encoding that the client takes plainly.
+#[must_use]
+pub fn failure(status: &Status, accept: Option<&str>) -> http::Response<Body> {
+    let encoding = Encoding::of_failure(accept);
+    let schema = resources::schema_named(STATUS);
+    match codec::encode(&status.to_tree(), encoding, Some(&schema)) {
+        Ok(bytes) if encoding != Encoding::Json => {
+            let mut response = self::status(status);
+            *response.body_mut() = full(bytes);
+            response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(encoding.media_type()));
+            response
+        }
+        _ => self::status(status),
+    }
+}
+
+/// The type of a failure.
+pub const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+
+/// A tree of any type of the facts table, in the encoding that the client takes.
+///
+/// # Errors
+/// 406 when the client takes none.
+pub fn other(call: &Call, code: u16, tree: &Tree, type_name: &str) -> Result<http::Response<Body>, Status> {
+    in_encoding(code, tree, call.accepted(false)?.encoding, Some(&resources::schema_named(type_name)))
+}
+
+/// A tree in an encoding.
+///
+/// # Errors
+/// 406 when the tree has no such form.
+pub fn in_encoding(
+    code: u16,
+    tree: &Tree,
+    encoding: Encoding,
+    schema: Option<&Schema>,
+) -> Result<http::Response<Body>, Status> {
+    codec::encode(tree, encoding, schema).map(|bytes| with_type(code, encoding.media_type(), full(bytes)))
+}
+
 /// A whole body in an encoding other than the JSON that it is given in.
 pub fn encoded(
     code: u16,
@@ -96,9 +136,12 @@ pub fn encoded(
 pub fn tree(call: &Call, tree: &Tree, code: u16) -> Result<http::Response<Body>, Status> {
     let accepted = call.accepted(false)?;
     match accepted.form {
-        Form::Object => encoded(code, tree.to_json(), accepted.encoding, Some(&call.resource.schema)),
-        Form::Partial => Ok(object(code, &table::partial(tree))),
-        Form::Table => Ok(object(code, &table::of_object(call, tree))),
+        Form::Object => in_encoding(code, tree, accepted.encoding, Some(&call.resource.schema)),
+        Form::Partial => {
+            let schema = resources::schema_named(table::PARTIAL);
+            in_encoding(code, &table::partial(tree), accepted.encoding, Some(&schema))
+        }
+        Form::Table => in_encoding(code, &table::of_object(call, tree)?, accepted.encoding, None),
     }
 }
 

@@ -11,7 +11,7 @@ mod token;
 use crate::call::Call;
 use crate::reply::Body;
 use crate::server::Server;
-use crate::verbs::refuse;
+use crate::verbs::{check_options, refuse};
 use crate::write::{self, Part};
 use crate::{patch, read};
 use api::Status;
@@ -72,6 +72,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     if !sub.verbs.contains(&call.info.verb) {
         return Err(refuse());
     }
+    check_options(call)?;
     if call.info.subresource == "status" {
         return match call.info.verb.as_str() {
             "get" => read::get(server, call).await,

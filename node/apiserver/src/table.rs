@@ -5,7 +5,14 @@ use crate::catalog::Resource;
 use crate::list::{Page, metadata};
 use crate::objects;
 use crate::server::Server;
-use api::{Status, Tree, tree};
+use api::{FieldError, FieldPath, Status, Tree, tree};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+/// The type of bare metadata.
+pub const PARTIAL: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata";
+/// The type of its list.
+pub const PARTIAL_LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList";
 
 /// `PartialObjectMetadata` of an object.
 #[must_use]
@@ -31,22 +38,45 @@ pub fn partial_list(resource: &Resource, page: &Page) -> Result<Tree, Status> {
 
 /// What a row carries of its object.
 #[derive(Clone, Copy)]
-enum Include {
+pub enum Include {
+    /// Nothing.
     None,
+    /// Its metadata.
     Metadata,
+    /// All of it.
     Object,
 }
 
 impl Include {
-    fn of(call: &Call) -> Result<Include, Status> {
+    /// What the client wants; metadata when it says nothing.
+    ///
+    /// # Errors
+    /// 400 for an unknown `includeObject`.
+    pub fn of(call: &Call) -> Result<Include, Status> {
         match call.query.get("includeObject").unwrap_or_default() {
             "None" => Ok(Include::None),
             "" | "Metadata" => Ok(Include::Metadata),
             "Object" => Ok(Include::Object),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: {other}"))),
+            other => {
+                let why = "must be 'Metadata', 'Object', 'None', or empty";
+                let fault = FieldError::invalid(FieldPath::of(&["includeObject"]), other, why);
+                Err(Status::bad_request(format!("Unable to convert to Table as requested: {fault}")))
+            }
         }
     }
 }
+
+/// What the fields are that columns show, unpacked when the first table is asked for and cut down to those fields.
+static FIELDS: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
+    let all = descriptions::Descriptions::unpack();
+    let text = |doc: &'static str| {
+        let (type_name, field) = doc.split_once('#')?;
+        let text = all.of(type_name)?.fields.get(field)?.replace('\n', " ");
+        Some((doc, text))
+    };
+    let columns = resources::facts::RESOURCES.iter().flat_map(|resource| resource.columns);
+    columns.map(|column| column.doc).collect::<BTreeSet<_>>().into_iter().filter_map(text).collect()
+});
 
 fn columns(resource: &Resource) -> Tree {
     let column = |c: &resources::Column| {
@@ -54,7 +84,7 @@ fn columns(resource: &Resource) -> Tree {
             "name": (c.name.as_str()),
             "type": (c.kind.as_str()),
             "format": (c.format.as_str()),
-            "description": (c.description.as_str()),
+            "description": (FIELDS.get(c.doc).map_or(c.description.as_str(), String::as_str)),
             "priority": (c.priority)
         })
     };
@@ -97,21 +127,23 @@ pub fn of_page(server: &Server, call: &Call, page: &Page) -> Result<Tree, Status
 }
 
 /// The table of one object.
-#[must_use]
-pub fn of_object(call: &Call, object: &Tree) -> Tree {
+///
+/// # Errors
+/// 400 for an unknown `includeObject`.
+pub fn of_object(call: &Call, object: &Tree) -> Result<Tree, Status> {
     let now = call.received.as_second();
-    let include = Include::of(call).unwrap_or(Include::Metadata);
+    let include = Include::of(call)?;
     let version = object.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
     let rows = vec![row(&call.resource, object, now, include)];
-    table(tree!({"resourceVersion": version}), columns(&call.resource), rows)
+    Ok(table(tree!({"resourceVersion": version}), columns(&call.resource), rows))
 }
 
 /// The table of one watch event; the columns are told once a watch.
 #[must_use]
-pub fn of_event(resource: &Resource, object: &Tree, now: i64, with_columns: bool) -> Tree {
+pub fn of_event(resource: &Resource, object: &Tree, now: i64, include: Include, with_columns: bool) -> Tree {
     let version = object.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
     let columns = if with_columns { columns(resource) } else { Tree::Null };
-    table(tree!({"resourceVersion": version}), columns, vec![row(resource, object, now, Include::Metadata)])
+    table(tree!({"resourceVersion": version}), columns, vec![row(resource, object, now, include)])
 }
 
 /// The table of a bookmark: one row without cells that carries the revision.

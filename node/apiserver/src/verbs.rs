@@ -20,6 +20,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     if !resource.allows(verb) {
         return Err(refuse());
     }
+    check_options(call)?;
     if !resource.stored() {
         return reviews::run(server, call).await;
     }
@@ -34,6 +35,18 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
         "deletecollection" => collection::delete(server, call).await,
         _ => Err(refuse()),
     }
+}
+
+/// Refuses a write with options that make no sense, after what cannot be answered at all.
+///
+/// # Errors
+/// 406 and 422.
+pub fn check_options(call: &Call) -> Result<(), Status> {
+    if !matches!(call.info.verb.as_str(), "create" | "update" | "patch") {
+        return Ok(());
+    }
+    call.accepted(false)?;
+    call.check_options()
 }
 
 /// 405 in upstream's words.

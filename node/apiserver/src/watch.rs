@@ -4,13 +4,13 @@
 use crate::call::Call;
 use crate::catalog::Resource;
 use crate::list::not_older;
-use crate::negotiate::{Encoding, Form};
+use crate::negotiate::{Encoding, Form, STREAM_TYPES, no_such_form};
 use crate::objects::{Place, Selection, put_json};
 use crate::options::ListOptions;
 use crate::reply::{self, Body};
 use crate::server::Server;
-use crate::table;
-use api::{Status, tree};
+use crate::table::{self, Include};
+use api::{Status, Tree, tree};
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -33,6 +33,9 @@ struct Stream {
     resource: Arc<Resource>,
     selection: Selection,
     form: Form,
+    encoding: Encoding,
+    /// What the rows of Tables carry of their objects.
+    include: Include,
     now: i64,
     watch: Watch,
     /// The state still to be shown, for watches that begin with it.
@@ -54,9 +57,10 @@ struct Stream {
 /// 400 and 422 for bad options. A revision that is gone is told inside the stream, as upstream does.
 pub async fn watch(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
     let accepted = call.accepted(false)?;
-    if accepted.encoding != Encoding::Json {
-        return Err(Status::not_acceptable(&["application/json", "application/json;stream=watch"]));
+    if accepted.encoding == Encoding::Yaml {
+        return Err(no_such_form(STREAM_TYPES));
     }
+    let include = if accepted.form == Form::Table { Include::of(call)? } else { Include::Metadata };
     let mut options = ListOptions::read(call, true)?;
     narrow_to_name(call, &mut options);
     let prefix = call.resource.prefix(&call.info.namespace);
@@ -67,7 +71,7 @@ pub async fn watch(server: &Server, call: &Call) -> Result<http::Response<Body>,
     let (watch, initial, revision) = match options.revision {
         Some(revision) if !from_state && revision > 0 => match server.store.watch(&prefix, revision) {
             Ok(watch) => (watch, VecDeque::new(), revision),
-            Err(error) => return Ok(refused(&error, revision)),
+            Err(error) => return Ok(refused(&error, revision, accepted.encoding)),
         },
         _ => {
             let (snapshot, watch) = server.store.snapshot_and_watch(&prefix);
@@ -82,6 +86,8 @@ pub async fn watch(server: &Server, call: &Call) -> Result<http::Response<Body>,
         resource: call.resource.clone(),
         selection: options.selection,
         form: accepted.form,
+        encoding: accepted.encoding,
+        include,
         now: server.world.clock.now().as_second(),
         watch,
         initial,
@@ -93,7 +99,7 @@ pub async fn watch(server: &Server, call: &Call) -> Result<http::Response<Body>,
         over: false,
         stopping: server.stopping.clone(),
     };
-    Ok(reply::with_type(200, "application/json", body(stream)))
+    Ok(reply::with_type(200, media_type(accepted.encoding), body(stream)))
 }
 
 /// A watch of one object by its path is a watch narrowed to its name.
@@ -103,21 +109,37 @@ fn narrow_to_name(call: &Call, options: &mut ListOptions) {
     }
 }
 
+fn media_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Encoding::Json | Encoding::Yaml => "application/json",
+    }
+}
+
 /// A stream that only says that its revision cannot be served.
-fn refused(error: &RevisionError, revision: u64) -> http::Response<Body> {
+fn refused(error: &RevisionError, revision: u64, encoding: Encoding) -> http::Response<Body> {
     let status = match error {
         RevisionError::Compacted { oldest } => {
             Status::expired(format!("too old resource version: {revision} ({})", oldest.saturating_sub(1)))
         }
         RevisionError::Future { current } => Status::resource_version_too_large(revision, *current),
     };
-    reply::json(200, error_line(&status))
+    let mut out = Vec::new();
+    put_frame(&mut out, "ERROR", &status.to_tree(), encoding, &resources::schema_named(reply::STATUS));
+    reply::with_type(200, media_type(encoding), reply::full(out))
 }
 
-fn error_line(status: &Status) -> Vec<u8> {
-    let mut line = tree!({"type": "ERROR", "object": (status.to_tree())}).to_json();
-    line.push(b'\n');
-    line
+/// Appends one event: a line of JSON, or a frame of protobuf.
+fn put_frame(out: &mut Vec<u8>, kind: &str, object: &Tree, encoding: Encoding, schema: &schema::Schema) {
+    if encoding == Encoding::Protobuf {
+        out.extend_from_slice(&schema::watch_frame(kind, &schema::encode_protobuf(schema, object)));
+        return;
+    }
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+    out.extend_from_slice(&object.to_json());
+    out.extend_from_slice(b"}\n");
 }
 
 fn body(stream: Stream) -> Body {
@@ -137,7 +159,8 @@ impl Stream {
                 return None;
             }
             if let Err(status) = self.fill(&mut out).await {
-                out.extend_from_slice(&error_line(&status));
+                let schema = resources::schema_named(reply::STATUS);
+                put_frame(&mut out, "ERROR", &status.to_tree(), self.encoding, &schema);
                 self.over = true;
             }
         }
@@ -213,27 +236,35 @@ impl Stream {
     }
 
     fn put_as(&mut self, out: &mut Vec<u8>, kind: &str, entry: &Entry, revision: u64) -> Result<(), Status> {
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
-        match self.form {
-            Form::Object if revision == entry.mod_revision => put_json(out, &self.resource, entry, Place::Alone)?,
-            form => {
-                let mut object = crate::objects::tree(&self.resource, entry)?;
-                object.set_at(&["metadata", "resourceVersion"], revision.to_string());
-                let shown = match form {
-                    Form::Object => object,
-                    Form::Partial => table::partial(&object),
-                    Form::Table => {
-                        let columns = !std::mem::replace(&mut self.told_columns, true);
-                        table::of_event(&self.resource, &object, self.now, columns)
-                    }
-                };
-                out.extend_from_slice(&shown.to_json());
-            }
+        let plain = self.form == Form::Object && self.encoding == Encoding::Json;
+        if plain && revision == entry.mod_revision {
+            out.extend_from_slice(b"{\"type\":\"");
+            out.extend_from_slice(kind.as_bytes());
+            out.extend_from_slice(b"\",\"object\":");
+            put_json(out, &self.resource, entry, Place::Alone)?;
+            out.extend_from_slice(b"}\n");
+            return Ok(());
         }
-        out.extend_from_slice(b"}\n");
+        let mut object = crate::objects::tree(&self.resource, entry)?;
+        object.set_at(&["metadata", "resourceVersion"], revision.to_string());
+        let shown = match self.form {
+            Form::Object => object,
+            Form::Partial => table::partial(&object),
+            Form::Table => {
+                let columns = !std::mem::replace(&mut self.told_columns, true);
+                table::of_event(&self.resource, &object, self.now, self.include, columns)
+            }
+        };
+        put_frame(out, kind, &shown, self.encoding, &self.schema());
         Ok(())
+    }
+
+    /// The schema of what the events carry; a Table has no use for it.
+    fn schema(&self) -> schema::Schema {
+        match self.form {
+            Form::Partial => resources::schema_named(table::PARTIAL),
+            Form::Object | Form::Table => self.resource.schema.clone(),
+        }
     }
 
     fn put_bookmark(&self, out: &mut Vec<u8>, revision: u64, initial_end: bool) {
@@ -252,8 +283,7 @@ impl Stream {
         if self.form == Form::Table {
             object = table::of_bookmark(&object);
         }
-        out.extend_from_slice(&tree!({"type": "BOOKMARK", "object": object}).to_json());
-        out.push(b'\n');
+        put_frame(out, "BOOKMARK", &object, self.encoding, &self.schema());
     }
 
     fn on_time(&mut self, out: &mut Vec<u8>) {

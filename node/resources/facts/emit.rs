@@ -171,8 +171,8 @@ fn resource_source(this: &Resource, index: &Index) -> Result<String, String> {
 
 fn column_source(this: &Column) -> String {
     format!(
-        "ColumnFact {{ name: {:?}, kind: {:?}, format: {:?}, priority: {} }},",
-        this.name, this.kind, this.format, this.priority
+        "ColumnFact {{ name: {:?}, kind: {:?}, format: {:?}, priority: {}, doc: {:?} }},",
+        this.name, this.kind, this.format, this.priority, this.doc
     )
 }
 

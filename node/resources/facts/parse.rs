@@ -68,6 +68,7 @@ pub struct Column {
     pub kind: String,
     pub format: String,
     pub priority: u8,
+    pub doc: String,
     pub name: String,
 }
 
@@ -222,11 +223,12 @@ fn resource_line(this: &mut Resource, line: &str) -> Result<(), String> {
             this.selectable = rest.split(' ').map(|l| both(l).unwrap_or((l.to_owned(), l.to_owned()))).collect();
         }
         "column" => {
-            let parts: Vec<&str> = rest.splitn(4, ' ').collect();
-            let [kind, format, priority, name] = parts[..] else { return Err("a column has four parts".into()) };
+            let parts: Vec<&str> = rest.splitn(5, ' ').collect();
+            let [kind, format, priority, doc, name] = parts[..] else { return Err("a column has five parts".into()) };
             let priority = priority.parse().map_err(|e| format!("the priority {priority}: {e}"))?;
-            let format = if format == "-" { "" } else { format }.to_owned();
-            this.columns.push(Column { kind: kind.to_owned(), format, priority, name: name.to_owned() });
+            let text = |word: &str| if word == "-" { "" } else { word }.to_owned();
+            let (kind, format, doc) = (kind.to_owned(), text(format), text(doc));
+            this.columns.push(Column { kind, format, priority, doc, name: name.to_owned() });
         }
         "sub" => {
             let parts = list();

@@ -40,8 +40,10 @@ pub struct Column {
     pub format: String,
     /// 0 is always shown, higher only with `-o wide`.
     pub priority: i64,
-    /// What the column says.
+    /// What the column says; empty for what `doc` describes.
     pub description: String,
+    /// The built-in field whose description it has, as in the facts; empty when none.
+    pub doc: &'static str,
 }
 
 /// How a version of a kind differs from the stored one: Events have two faces over one storage, autoscaling two

@@ -21,6 +21,8 @@ mod ingresses;
 mod ipaddresses;
 mod jobs;
 mod labels_text;
+mod leases;
+mod limitranges;
 mod namespaces;
 mod networkpolicies;
 mod nodes;
@@ -67,6 +69,7 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "componentstatuses", &componentstatuses::RULES),
     ("", "endpoints", &endpoints::RULES),
     ("", "events", &events::RULES),
+    ("", "limitranges", &limitranges::RULES),
     ("", "namespaces", &namespaces::RULES),
     ("", "nodes", &nodes::RULES),
     ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
@@ -83,6 +86,7 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("apiregistration.k8s.io", "apiservices", &extensions::SERVICES),
     ("autoscaling", "horizontalpodautoscalers", &horizontalpodautoscalers::RULES),
     ("certificates.k8s.io", "certificatesigningrequests", &certificatesigningrequests::RULES),
+    ("coordination.k8s.io", "leases", &leases::RULES),
     ("discovery.k8s.io", "endpointslices", &endpointslices::RULES),
     ("events.k8s.io", "events", &events::RULES),
     ("flowcontrol.apiserver.k8s.io", "flowschemas", &flowschemas::RULES),

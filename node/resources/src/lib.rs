@@ -5,11 +5,13 @@
 //! It must not do I/O, read a clock, or know the server that serves the kinds.
 
 pub mod cells;
+mod columns;
 pub mod facts;
 pub mod kind;
 mod kinds;
 pub mod rules;
 
+pub use columns::column_text;
 pub use kind::{Column, Conversion, Kind, SubResource};
 pub use kinds::{EPHEMERAL_CONTAINERS, RESIZE, kinds};
 pub use rules::{Faults, Grace, PLAIN, Rules, SelectableField};

@@ -9,7 +9,7 @@ use crate::node::{Node, Schema};
 use api::Tree;
 use read::Seed;
 use report::Report;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// A document that cannot be decoded; the words after `cannot be handled as a …: `.
@@ -94,13 +94,20 @@ pub struct TypeMeta {
 /// Looks for `apiVersion` and `kind` in a JSON document without decoding it.
 ///
 /// # Errors
-/// The text is no JSON object, or one of the two is no string; in upstream's words.
+/// The text is no JSON object, or one of the two is no string; in upstream's words, which are Go's.
 pub fn kind_of_json(bytes: &[u8]) -> Result<TypeMeta, DecodeFault> {
+    let fault = |why: String| DecodeFault(format!("couldn't get version/kind; json parse error: {why}"));
+    if let Some(why) = api::tree::json_fault(bytes) {
+        return Err(fault(why));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     deserializer.disable_recursion_limit();
-    let mut found = TypeMeta::default();
-    let read = deserializer.deserialize_any(Head(&mut found)).and_then(|()| deserializer.end());
-    read.map(|()| found).map_err(|e| DecodeFault(format!("couldn't get version/kind; json parse error: {e}")))
+    let mut head = Head::default();
+    deserializer.deserialize_any(&mut head).map_err(|e| fault(e.to_string()))?;
+    match head.fault {
+        Some(why) => Err(fault(why)),
+        None => Ok(head.found),
+    }
 }
 
 /// `apiVersion` and `kind` of a tree.
@@ -110,9 +117,25 @@ pub fn kind_of_tree(tree: &Tree) -> TypeMeta {
     TypeMeta { api_version: text("apiVersion"), kind: text("kind") }
 }
 
-struct Head<'a>(&'a mut TypeMeta);
+/// The struct that upstream decodes the head into, as Go prints its type.
+const HEAD: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
-impl<'de> Visitor<'de> for Head<'_> {
+#[derive(Default)]
+struct Head {
+    found: TypeMeta,
+    /// The first value of the wrong type.
+    fault: Option<String>,
+}
+
+impl Head {
+    fn no_object<E>(&mut self, value: &str) -> Result<(), E> {
+        self.fault = Some(format!("json: cannot unmarshal {value} into Go value of type {HEAD}"));
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Head {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,17 +146,55 @@ impl<'de> Visitor<'de> for Head<'_> {
         Ok(())
     }
 
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.no_object("bool")
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.no_object("number")
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.no_object("number")
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.no_object("number")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.no_object("string")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        self.no_object("array")
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             let place = match &*key {
-                "apiVersion" => &mut self.0.api_version,
-                "kind" => &mut self.0.kind,
+                "apiVersion" => &mut self.found.api_version,
+                "kind" => &mut self.found.kind,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }
             };
-            *place = map.next_value::<Option<String>>()?.unwrap_or_default();
+            match map.next_value::<Tree>()? {
+                Tree::Null => {}
+                Tree::Text(text) => *place = text,
+                other => {
+                    let value = match other {
+                        Tree::Bool(_) => "bool",
+                        Tree::Int(_) | Tree::Float(_) => "number",
+                        ref other => other.type_name(),
+                    };
+                    self.fault.get_or_insert_with(|| {
+                        format!("json: cannot unmarshal {value} into Go struct field .{key} of type string")
+                    });
+                }
+            }
         }
         Ok(())
     }

@@ -235,4 +235,6 @@ pub struct ColumnFact {
     pub format: &'static str,
     /// 0 is always shown, higher ones only on demand.
     pub priority: u8,
+    /// The field whose description it has, such as `io.k8s.api.core.v1.PodStatus#podIP`; empty when none.
+    pub doc: &'static str,
 }

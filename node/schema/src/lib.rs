@@ -24,6 +24,6 @@ pub use node::Schema;
 pub use normalize::normalize;
 pub use openapi::{OpenApi, openapi};
 pub use patch::{PatchFault, json_patch, merge_patch, strategic_merge_patch};
-pub use protobuf::{decode_protobuf, encode_protobuf};
+pub use protobuf::{decode_protobuf, encode_protobuf, kind_of_protobuf, watch_frame};
 pub use types::Types;
 pub use validate::validate;

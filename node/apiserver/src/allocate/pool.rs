@@ -47,6 +47,11 @@ impl Addresses {
         &self.cidr
     }
 
+    /// Whether the range covers an address, be it one that is given out or the first or last, which is not.
+    pub fn covers(&self, address: Ipv4Addr) -> bool {
+        u32::from(address) & !(self.size - 1) == self.first
+    }
+
     /// Notes addresses that are in use.
     pub fn note(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
         self.taken.extend(addresses.into_iter().map(u32::from));

@@ -146,6 +146,7 @@ fn give_address(
 fn address_refused(given: &Given, call: &Call, service: &Tree, address: Ipv4Addr, why: &Refusal) -> Status {
     let why = match why {
         Refusal::Taken => "provided IP is already allocated".to_owned(),
+        _ if !given.addresses.covers(address) => "the provided network does not match the current range".to_owned(),
         _ => format!(
             "the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
             given.addresses.cidr()

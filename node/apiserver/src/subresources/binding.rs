@@ -20,7 +20,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     change(server, call, Part::Whole, Operation::Update, |pod| bound(call, pod, &binding, &stamp)).await?;
     let mut done = Status::new(201, "", "").to_tree();
     done.set("status", "Success");
-    Ok(reply::object(201, &done))
+    reply::other(call, 201, &done, reply::STATUS)
 }
 
 fn check(call: &Call, binding: &Tree) -> Result<(), Status> {

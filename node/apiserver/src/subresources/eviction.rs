@@ -44,7 +44,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     delete_object(server, call, (namespace, name), &options).await?;
     let mut done = Status::new(201, "", "").to_tree();
     done.set("status", "Success");
-    Ok(reply::object(201, &done))
+    reply::other(call, 201, &done, reply::STATUS)
 }
 
 /// Pods that are over, going, or never ran count in no budget.

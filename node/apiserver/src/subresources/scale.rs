@@ -91,7 +91,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
             change(server, call, Part::Main, Operation::Update, make).await?.object
         }
     };
-    reply::encoded(200, scale(&object).to_json(), call.accepted(false)?.encoding, Some(&schema))
+    reply::in_encoding(200, &scale(&object), call.accepted(false)?.encoding, Some(&schema))
 }
 
 #[cfg(test)]

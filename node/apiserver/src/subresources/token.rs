@@ -73,7 +73,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     request.set_at(&["status", "token"], token);
     request.set_at(&["status", "expirationTimestamp"], rfc3339(expires));
     schema::normalize(&schema, &mut request);
-    reply::encoded(201, request.to_json(), call.accepted(false)?.encoding, Some(&schema))
+    reply::in_encoding(201, &request, call.accepted(false)?.encoding, Some(&schema))
 }
 
 fn check_seconds(seconds: i64) -> Result<(), Status> {

@@ -180,9 +180,16 @@ func run(out, discovery, release string) error {
 	} {
 		packages[pkg] = gv
 	}
-	t.mergeOpenAPI(openapi.GetOpenAPIDefinitions(func(path string) spec.Ref {
+	definitions := openapi.GetOpenAPIDefinitions(func(path string) spec.Ref {
 		return spec.MustCreateRef(refPrefix + path)
-	}))
+	})
+	t.mergeOpenAPI(definitions)
+	fields := t.fieldsByText(definitions)
+	for _, own := range resources {
+		for _, r := range own {
+			r.describe(fields)
+		}
+	}
 	published, err := readMessages(t)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/discovery"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apiservice "k8s.io/kube-aggregator/pkg/registry/apiservice/etcd"
+	"k8s.io/kube-openapi/pkg/common"
 	printers "k8s.io/kubernetes/pkg/printers/internalversion"
 )
 
@@ -27,7 +28,9 @@ type resource struct {
 	stored  string
 	subs    []metav1.APIResource
 	columns []metav1.TableColumnDefinition
-	labels  []string
+	// docs says for each column whose field's description it has, "-" for none.
+	docs   []string
+	labels []string
 }
 
 // readResources reads the discovery documents of one group version as the Kubernetes repository records them.
@@ -135,6 +138,38 @@ func columnsOf(handlers columnTable, schemes []*runtime.Scheme, r *resource) ([]
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%s: no columns", r.Name)
+}
+
+// plain is a description without its line breaks and the list of its values: the printers have it from another
+// generator than OpenAPI.
+func plain(text string) string {
+	text, _, _ = strings.Cut(text, "Possible enum values:")
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// fieldsByText finds a field, as `type#member`, by its description.
+func (t *table) fieldsByText(definitions map[string]common.OpenAPIDefinition) map[string]string {
+	found := map[string]string{}
+	for _, name := range t.names() {
+		for member, property := range definitions[name].Schema.Properties {
+			text, place := plain(property.Description), name+"#"+member
+			if known, ok := found[text]; text != "" && (!ok || place < known) {
+				found[text] = place
+			}
+		}
+	}
+	return found
+}
+
+// describe notes whose descriptions the columns have; the texts themselves stay out of the facts.
+func (r *resource) describe(fields map[string]string) {
+	for _, c := range r.columns {
+		place, ok := fields[plain(c.Description)]
+		if !ok {
+			place = "-"
+		}
+		r.docs = append(r.docs, place)
+	}
 }
 
 func hasVerb(verbs []string, verb string) bool {

@@ -95,12 +95,12 @@ func (r *resource) write(out *strings.Builder) {
 		one("stored", []string{r.stored})
 	}
 	one("select", r.labels)
-	for _, c := range r.columns {
+	for i, c := range r.columns {
 		format := c.Format
 		if format == "" {
 			format = "-"
 		}
-		fmt.Fprintf(out, " column %s %s %d %s\n", c.Type, format, c.Priority, c.Name)
+		fmt.Fprintf(out, " column %s %s %d %s %s\n", c.Type, format, c.Priority, r.docs[i], c.Name)
 	}
 	for _, s := range r.subs {
 		gv := r.gv

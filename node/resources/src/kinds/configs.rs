@@ -75,7 +75,7 @@ fn validate_update(object: &Tree, old: &Tree, faults: &mut Faults) {
 
 fn count(object: &Tree, fields: &[&str]) -> Tree {
     let count: usize = fields.iter().map(|field| object.map_at(&[field]).map_or(0, Map::len)).sum();
-    Tree::text(count.to_string())
+    Tree::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn cells(object: &Tree, now: i64) -> Vec<Tree> {

@@ -3,10 +3,9 @@
 
 use super::place::{IMMUTABLE, Place};
 use super::pod_spec::{default_template, validate_template};
-use super::workloads::{
-    container_cells, fill, fill_text, not_negative, number, selector_and_template, selector_cell, template,
-};
+use super::workloads::{container_cells, fill, fill_text, not_negative, number, selector_cell, template};
 use crate::rules::{Faults, PLAIN, Rules, SelectableField};
+use api::selector::LabelSelector;
 use api::{Tree, meta, tree};
 
 /// What is special about jobs.
@@ -14,7 +13,10 @@ pub const RULES: Rules = Rules {
     generation: true,
     orphan_by_default: true,
     default,
-    on_create: select_own,
+    on_create: |object| {
+        select_own(object);
+        own_labels(object);
+    },
     validate,
     validate_update,
     fields: &[SelectableField { label: "status.successful", path: &["status", "succeeded"], absent: "0" }],
@@ -39,11 +41,9 @@ fn default(object: &mut Tree) {
     fill_text(object, &["spec", "completionMode"], "NonIndexed");
     fill(object, &["spec", "suspend"], false);
     fill(object, &["spec", "manualSelector"], false);
-    if object.bool_at(&["spec", "manualSelector"]) == Some(false) {
-        object.remove_at(&["spec", "manualSelector"]);
-    }
     let failing = !absent(object, "podFailurePolicy");
     fill_text(object, &["spec", "podReplacementPolicy"], if failing { "Failed" } else { "TerminatingOrFailed" });
+    own_labels(object);
 }
 
 /// Unless the client selects itself, a job selects by its uid, and its pods carry it under the old and the new name.
@@ -67,10 +67,45 @@ fn select_own(object: &mut Tree) {
     object.set_at(&["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"], uid);
 }
 
+/// A job without labels has those of its template.
+fn own_labels(object: &mut Tree) {
+    let labels = object.at(&["spec", "template", "metadata", "labels"]).filter(|labels| !labels.is_empty()).cloned();
+    if let (None, Some(labels)) = (meta::labels(object).filter(|labels| !labels.is_empty()), labels) {
+        object.set_at(&["metadata", "labels"], labels);
+    }
+}
+
+/// Jobs end, so their containers are not started again for ever; `Always` may have come of saying nothing.
+fn restart_policy(template: &Place, faults: &mut Faults) {
+    let policy = template.down(&["spec", "restartPolicy"]);
+    match policy.text() {
+        "" | "Always" => policy.required(faults, "valid values: \"OnFailure\", \"Never\""),
+        _ => policy.one_of(faults, &["OnFailure", "Never"]),
+    }
+}
+
 fn validate(object: &Tree, faults: &mut Faults) {
     let spec = Place::root(object).at("spec");
     counts(&spec, faults);
-    selector_and_template(object, &["OnFailure", "Never"], faults);
+    validate_template(&spec.at("template"), faults);
+    restart_policy(&spec.at("template"), faults);
+    selector(object, faults);
+}
+
+/// Whether given or made, the selector takes the pods of the job.
+fn selector(object: &Tree, faults: &mut Faults) {
+    let spec = Place::root(object).at("spec");
+    let selector = spec.at("selector");
+    if selector.given() {
+        selector.label_selector(faults);
+    } else {
+        selector.required(faults, "");
+    }
+    let given = selector.given().then_some(selector.value);
+    let labels = spec.down(&["template", "metadata", "labels"]);
+    if LabelSelector::from_tree(given).is_ok_and(|parsed| !parsed.matches(labels.value.as_map())) {
+        labels.invalid(faults, "`selector` does not match template `labels`");
+    }
 }
 
 fn counts(spec: &Place, faults: &mut Faults) {
@@ -200,7 +235,7 @@ fn validate_cron(object: &Tree, faults: &mut Faults) {
     let job = spec.down(&["jobTemplate", "spec"]);
     counts(&job, faults);
     validate_template(&job.at("template"), faults);
-    job.down(&["template", "spec", "restartPolicy"]).must_be_one_of(faults, &["OnFailure", "Never"]);
+    restart_policy(&job.at("template"), faults);
 }
 
 fn cron_cells(object: &Tree, now: i64) -> Vec<Tree> {

@@ -4,7 +4,8 @@
 use super::place::{NEGATIVE, Place};
 use crate::cells;
 use crate::rules::{Faults, PLAIN, Rules};
-use api::{Tree, meta};
+use api::path::Fault;
+use api::{FieldError, Tree, meta};
 
 /// What is special about PodDisruptionBudgets.
 pub const RULES: Rules =
@@ -31,7 +32,7 @@ fn validate(object: &Tree, faults: &mut Faults) {
     let (least, most, policy) =
         (spec.at("minAvailable"), spec.at("maxUnavailable"), spec.at("unhealthyPodEvictionPolicy"));
     if least.given() && most.given() {
-        spec.invalid(faults, "minAvailable and maxUnavailable cannot be both set");
+        faults.push(both(&spec));
     }
     for limit in [least, most].into_iter().filter(Place::given) {
         number_or_percent(&limit, faults);
@@ -40,6 +41,17 @@ fn validate(object: &Tree, faults: &mut Faults) {
     if policy.given() {
         policy.one_of(faults, &["AlwaysAllow", "IfHealthyBudget"]);
     }
+}
+
+/// Both limits at once. Upstream shows its internal form of the spec, whose fields have other names and another order.
+fn both(spec: &Place) -> FieldError {
+    let fields = ["minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy"];
+    let shown = fields.map(|field| {
+        let (first, rest) = field.split_at(1);
+        format!("\"{}{rest}\":{}", first.to_uppercase(), spec.at(field).value.to_json_text())
+    });
+    let why = format!("{{{}}}: minAvailable and maxUnavailable cannot be both set", shown.join(","));
+    FieldError { fault: Fault::Invalid, path: spec.path.clone(), value: None, detail: why }
 }
 
 fn validate_status(object: &Tree, _old: &Tree, faults: &mut Faults) {
@@ -77,6 +89,8 @@ mod tests {
         };
         assert_eq!(faults(tree!({"minAvailable": "50%"})), [""; 0]);
         assert_eq!(faults(tree!({"minAvailable": 1, "maxUnavailable": 1})), ["spec"]);
+        let message = both(&Place::root(&tree!({"minAvailable": 1, "maxUnavailable": "5%"}))).message();
+        assert!(message.starts_with(r#"Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":"5%","#));
         assert_eq!(faults(tree!({"maxUnavailable": "101%"})), ["spec.maxUnavailable"]);
     }
 }

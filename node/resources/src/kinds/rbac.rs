@@ -4,7 +4,7 @@
 use super::place::Place;
 use crate::cells;
 use crate::rules::{Faults, PLAIN, Rules};
-use api::{FieldError, Tree, meta, names};
+use api::{FieldError, Tree, meta, names, tree};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const NAMED: Rules = Rules { name: names::path_segment, create_on_update: true, ..PLAIN };
@@ -93,7 +93,10 @@ fn binding(object: &Tree, kinds: &[&str], faults: &mut Faults) {
 fn same_role(object: &Tree, old: &Tree, faults: &mut Faults) {
     if object.get("roleRef") != old.get("roleRef") {
         let role = Place::root(object).at("roleRef");
-        faults.push(FieldError::invalid(role.path.clone(), role.value.clone(), "cannot change roleRef"));
+        // Upstream shows its internal form, whose fields have other names.
+        let text = |field: &str| role.at(field).text();
+        let shown = tree!({"APIGroup": (text("apiGroup")), "Kind": (text("kind")), "Name": (text("name"))});
+        faults.push(FieldError::invalid(role.path.clone(), shown, "cannot change roleRef"));
     }
 }
 
@@ -124,7 +127,6 @@ fn row(object: &Tree, now: i64) -> Vec<Tree> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::tree;
 
     #[test]
     fn the_role_of_a_binding_stays() {

@@ -43,7 +43,11 @@ fn default(object: &mut Tree) {
 
 /// Labels and selector of a replication controller come from its template when they are left out.
 fn default_controller(object: &mut Tree) {
-    default(object);
+    // Here alone upstream tells an absent template from an empty one.
+    if object.at(&["spec", "template"]).is_some_and(|template| !template.is_null()) {
+        template(object);
+    }
+    fill(object, &["spec", "replicas"], 1);
     let labels = object.at(&["spec", "template", "metadata", "labels"]).cloned();
     if let Some(labels) = labels.filter(|l| !l.is_empty()) {
         for path in [&["spec", "selector"][..], &["metadata", "labels"]] {

@@ -17,6 +17,8 @@ pub const RULES: Rules = Rules { generation: true, default, validate, validate_u
 pub const DAEMONS: Rules = Rules {
     generation: true,
     default: default_daemons,
+    on_create: first_template,
+    on_update: count_templates,
     validate: validate_daemons,
     validate_update: frozen_selector,
     cells: daemon_cells,
@@ -115,6 +117,24 @@ fn default_daemons(object: &mut Tree) {
         fill(object, &["spec", "updateStrategy", "rollingUpdate", "maxSurge"], 0);
     }
     fill(object, &["spec", "revisionHistoryLimit"], 10);
+}
+
+/// How often the template of a daemon set changed, as an annotation; an old field that clients still see.
+const TEMPLATE_GENERATION: [&str; 3] = ["metadata", "annotations", "deprecated.daemonset.template.generation"];
+
+fn template_generation(object: &Tree) -> i64 {
+    object.str_at(&TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn first_template(object: &mut Tree) {
+    let count = template_generation(object).max(1);
+    object.set_at(&TEMPLATE_GENERATION, count.to_string());
+}
+
+fn count_templates(object: &mut Tree, old: &Tree) {
+    let changed = object.at(&["spec", "template"]) != old.at(&["spec", "template"]);
+    let count = template_generation(old) + i64::from(changed);
+    object.set_at(&TEMPLATE_GENERATION, count.to_string());
 }
 
 fn validate_daemons(object: &Tree, faults: &mut Faults) {

@@ -54,6 +54,8 @@ pub fn selector_and_template(object: &Tree, restart: &[&str], faults: &mut Fault
         }
     } else {
         selector.required(faults, "");
+        // No selector takes no pod at all, so the labels do not fit either; upstream says both.
+        template.down(&["metadata", "labels"]).invalid(faults, "`selector` does not match template `labels`");
     }
     validate_template(&template, faults);
     let policy = template.down(&["spec", "restartPolicy"]);

@@ -217,9 +217,23 @@ fn check_order(patch: &[Tree], order: &[Tree], key: Option<&str>) -> Result<(), 
     Ok(())
 }
 
+/// A value as Go prints it with `%v`.
+fn printed(value: &Tree) -> String {
+    match value {
+        Tree::Null => "<nil>".to_owned(),
+        Tree::Text(text) => text.clone(),
+        Tree::List(items) => format!("[{}]", items.iter().map(printed).collect::<Vec<_>>().join(" ")),
+        Tree::Map(map) => {
+            let entries = map.iter().map(|(name, value)| format!("{name}:{}", printed(value)));
+            format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_json_text(),
+    }
+}
+
 /// The value of the merge key of an item.
 fn keyed<'a>(item: &'a Tree, key: &str) -> Result<&'a Tree, PatchFault> {
-    let missing = || PatchFault::Internal(format!("map: {} does not contain declared merge key: {key}", shown(item)));
+    let missing = || PatchFault::Internal(format!("map: {} does not contain declared merge key: {key}", printed(item)));
     item.get(key).ok_or_else(missing)
 }
 

@@ -31,15 +31,14 @@ pub(super) fn each(tree: &mut Tree, field: &str, change: impl FnMut(&mut Tree)) 
     }
 }
 
-/// The pod spec in an object's template.
+/// The pod spec in an object's template. A template that is left out is there all the same, with its defaults.
 pub fn default_template(object: &mut Tree, template: &[&str]) {
-    let mut path = template.to_vec();
-    path.push("spec");
-    if let Some(template) = object.at_mut(template) {
-        let spec = template.make_map().entry("spec");
-        spec.make_map();
-        default_spec(spec);
+    let mut spec = object;
+    for field in template.iter().chain(&["spec"]) {
+        spec = spec.make_map().entry(field);
     }
+    spec.make_map();
+    default_spec(spec);
 }
 
 /// A pod spec, in a pod or in a template.

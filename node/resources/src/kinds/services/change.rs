@@ -21,6 +21,10 @@ pub fn keep(object: &mut Tree, old: &Tree) {
     drop_unused(object, old);
 }
 
+fn needs_internal_policy(object: &Tree) -> bool {
+    matches!(kind(object), "ClusterIP" | "NodePort" | "LoadBalancer")
+}
+
 fn needs_ip(object: &Tree) -> bool {
     kind(object) != "ExternalName"
 }
@@ -115,6 +119,10 @@ fn drop_unused(object: &mut Tree, old: &Tree) {
     }
     if external(old) && !external(object) && same(object, old, "externalTrafficPolicy") {
         gone.push("externalTrafficPolicy");
+    }
+    if !needs_internal_policy(object) {
+        // Upstream does not even show the value that it once stored by mistake.
+        gone.push("internalTrafficPolicy");
     }
     for field in gone {
         object.remove_at(&["spec", field]);
