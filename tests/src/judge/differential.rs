@@ -8,6 +8,7 @@ pub mod normal;
 use super::https::{Answer, Client, Request};
 use anyhow::Context;
 use case::{Step, Story, Variables};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -24,14 +25,33 @@ pub struct Report {
     pub failed: usize,
 }
 
+/// How the steps went.
+#[derive(Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    /// Steps that differ for want of something that is to come, by that reason.
+    later: BTreeMap<String, usize>,
+}
+
+impl Count {
+    /// The last line: `3 passed, 1 failed, 2 skipped (apply 2)`.
+    fn line(&self) -> String {
+        let skipped: usize = self.later.values().sum();
+        let reasons: Vec<String> = self.later.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+        format!("{} passed, {} failed, {skipped} skipped{reasons}", self.passed, self.failed)
+    }
+}
+
 /// Runs every story on both sides, step by step, and keeps the whole answers below `folder`, a file for each step.
 ///
 /// # Errors
 /// When the namespace of a story gets no answer on either side, or an answer cannot be kept; a failed step is part of
 /// the report instead.
 pub async fn run(stories: &[Story], theirs: &Client, ours: &Client, folder: &Path) -> anyhow::Result<Report> {
-    let mut report = Report { text: String::new(), failed: 0 };
-    let mut passed = 0;
+    let mut text = String::new();
+    let mut count = Count::default();
     for story in stories {
         let mut variables = (Variables::for_story(&story.name), Variables::for_story(&story.name));
         let namespace = case::namespace_request(&story.name);
@@ -44,16 +64,26 @@ pub async fn run(stories: &[Story], theirs: &Client, ours: &Client, folder: &Pat
             let kept = folder.join(format!("{:02}.txt", at + 1));
             std::fs::write(&kept, kept_text(step, &answers)).with_context(|| format!("write {}", kept.display()))?;
             let differences = compared(step, answers);
-            if differences.is_empty() {
-                passed += 1;
-                continue;
+            match (&step.later, differences.is_empty()) {
+                (None, true) => count.passed += 1,
+                (None, false) => {
+                    count.failed += 1;
+                    describe(&mut text, "FAILED", story, step, &differences);
+                }
+                (Some(reason), false) => {
+                    *count.later.entry(reason.clone()).or_default() += 1;
+                    describe(&mut text, "SKIPPED", story, step, std::slice::from_ref(reason));
+                }
+                // The mark has become a lie.
+                (Some(reason), true) => {
+                    count.failed += 1;
+                    describe(&mut text, "FAILED", story, step, &[format!("equal: take `later: {reason}` away")]);
+                }
             }
-            report.failed += 1;
-            describe(&mut report.text, story, step, &differences);
         }
     }
-    report.text.push_str(&format!("{passed} passed, {} failed, 0 skipped", report.failed));
-    Ok(report)
+    text.push_str(&count.line());
+    Ok(Report { text, failed: count.failed })
 }
 
 /// What both sides answered, or why there is no answer.
@@ -106,12 +136,25 @@ fn excerpt(answer: &Answer) -> String {
     answer.text().chars().take(CHARACTERS).collect::<String>().replace('\n', " ")
 }
 
-fn describe(text: &mut String, story: &Story, step: &Step, differences: &[String]) {
-    writeln!(text, "FAILED {}: {}\n       {}", story.name, step.name, step.request).expect("a String takes all");
+fn describe(text: &mut String, outcome: &str, story: &Story, step: &Step, differences: &[String]) {
+    writeln!(text, "{outcome} {}: {}\n       {}", story.name, step.name, step.request).expect("a String takes all");
     for difference in differences.iter().take(SHOWN_MAX) {
         writeln!(text, "       {difference}").expect("a String takes all");
     }
     if differences.len() > SHOWN_MAX {
         writeln!(text, "       and {} more", differences.len() - SHOWN_MAX).expect("a String takes all");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_come_is_counted_apart_and_by_its_reason() {
+        let mut count = Count { passed: 3, failed: 1, later: BTreeMap::new() };
+        assert_eq!(count.line(), "3 passed, 1 failed, 0 skipped");
+        count.later.insert("apply".to_owned(), 2);
+        assert_eq!(count.line(), "3 passed, 1 failed, 2 skipped (apply 2)");
     }
 }

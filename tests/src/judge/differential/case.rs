@@ -49,6 +49,9 @@ pub struct Step {
     /// Compares status code and content type only.
     #[serde(default)]
     pub status_only: bool,
+    /// What ours still lacks for this step; a difference is then counted as skipped for that reason.
+    #[serde(default)]
+    pub later: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,8 @@ static INSIDE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // A whole object inside a message, quoted: its revisions and times cannot be told apart there.
         (r#"Invalid value: "(\\.|[^"\\])*resourceVersion(\\.|[^"\\])*""#, "Invalid value: <object>"),
         (r"(resource ?[vV]ersion[: ]+)\d+", "${1}<revision>"),
+        // Upstream ends this refusal with a dump of its own structs, ours with the names of the fields.
+        (r"(?s)(pod updates may not change fields other than [^\n]*)\n.*", "$1\n<what changed>"),
     ];
     table.into_iter().map(|(pattern, shown)| (Regex::new(pattern).expect("a tested pattern"), shown)).collect()
 });
@@ -117,6 +119,7 @@ fn object(map: &mut Map<String, Value>, managed_fields: bool) {
     }
     generated_name(map);
     table_ages(map);
+    column_texts(map);
     for (key, inner) in map.iter_mut() {
         match MADE_UP.iter().find(|(name, _)| name == key) {
             Some((_, shown)) if made_up(inner) => *inner = Value::from(*shown),
@@ -155,6 +158,17 @@ fn table_ages(map: &mut Map<String, Value>) {
     for row in rows {
         if let Some(cell) = row.get_mut("cells").and_then(|cells| cells.get_mut(age)) {
             *cell = Value::from("<age>");
+        }
+    }
+}
+
+/// What a column shows is prose for people, and ours is our own where upstream does not quote the API: only whether
+/// there is any is compared.
+fn column_texts(map: &mut Map<String, Value>) {
+    let columns = map.get_mut("columnDefinitions").and_then(Value::as_array_mut);
+    for column in columns.into_iter().flatten() {
+        if let Some(Value::String(text)) = column.get_mut("description").filter(|text| *text != "") {
+            "<text>".clone_into(text);
         }
     }
 }
