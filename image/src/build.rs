@@ -3,6 +3,8 @@
 //! The story is `run`; each step is a module. Every step takes what an earlier run has left in the cache. It boots
 //! nothing.
 
+mod bill;
+pub mod disk;
 pub mod elf;
 mod features;
 pub mod folders;
@@ -11,8 +13,10 @@ mod manifest;
 mod own;
 mod pack;
 pub mod packages;
+mod release;
 mod root;
 mod sandbox;
+mod tool;
 pub mod tree;
 pub mod unpack;
 pub mod userland;
@@ -51,6 +55,10 @@ pub struct Order {
     pub allow_missing_own: bool,
     /// Where the image goes, if not into the checkout.
     pub target: Option<PathBuf>,
+    /// Disk images that are made besides kernel and root.
+    pub formats: Vec<&'static disk::Format>,
+    /// The folder of a release, which has all formats.
+    pub release: Option<PathBuf>,
 }
 
 /// What was built.
@@ -66,7 +74,14 @@ impl Made {
         let megabytes = |name: &str| self.manifest.files.get(name).map_or(0.0, |entry| entry.size as f64 / 1e6);
         let (kernel, root) = (megabytes(KERNEL), megabytes(ROOT));
         let folder = self.folder.display();
-        format!("{folder}: kernel {kernel:.1} MB, root {root:.1} MB, together {:.1} MB", kernel + root)
+        let mut text = format!("{folder}: kernel {kernel:.1} MB, root {root:.1} MB, together {:.1} MB", kernel + root);
+        for format in disk::FORMATS {
+            let name = disk::file_name(format);
+            if let Some(entry) = self.manifest.files.get(&name) {
+                text += &format!("\n{name}: {:.1} MB, {}", entry.size as f64 / 1e6, format.about);
+            }
+        }
+        text
     }
 }
 
@@ -91,7 +106,10 @@ pub fn run(order: &Order, output: &Output, interrupt: &Interrupt) -> Result<Made
     let pinned = provider.lock.pins.get(&kernel_source.key()).map_or("", |pin| pin.version.as_str()).to_owned();
     let known = kernel::Plan::make(&recipe, &pinned)?.finished().is_some();
     let mut wanted: Vec<Key> = packages.iter().map(|package| package.key()).collect();
-    wanted.extend(userland::of(&[Part::Packer, Part::Client]).iter().map(|package| package.key()));
+    let makes_disks = !order.formats.is_empty();
+    let helpers =
+        if makes_disks { &[Part::Packer, Part::Client, Part::Loader][..] } else { &[Part::Packer, Part::Client] };
+    wanted.extend(userland::of(helpers).iter().map(|package| package.key()));
     if !known {
         wanted.push(kernel_source.key());
     }
@@ -103,9 +121,50 @@ pub fn run(order: &Order, output: &Output, interrupt: &Interrupt) -> Result<Made
     std::fs::create_dir_all(&folders.target).with_context(|| format!("making {}", folders.target.display()))?;
     copy_new(&bz_image, &folders.target.join(KERNEL))?;
     client(&shelf, &folders, output, interrupt)?;
-    let manifest = root_file_system(order, &packages, &shelf, &folders, output, interrupt)?;
+    let mut manifest = root_file_system(order, &packages, &shelf, &folders, output, interrupt)?;
+    if makes_disks {
+        disks(order, &shelf, &folders, &mut manifest, output, interrupt)?;
+    }
     manifest.write(&folders.target)?;
+    if let Some(release) = &order.release {
+        let step = Step::begin(output, "release");
+        let sources = [packages.as_slice(), &userland::of(&[Part::Packer, Part::Client, Part::Loader, Part::Kernel])];
+        let crates = std::fs::read_to_string(&folders.crates).context("reading Cargo.lock")?;
+        let bill = bill::bill(&manifest.version, &shelf.lock, &sources.concat(), &crates)?;
+        release::write(release, &folders.target, &folders.built, &bill)?;
+        step.done(&release.display().to_string());
+    }
     Ok(Made { folder: folders.target, manifest })
+}
+
+/// The disk images, and what they are in the manifest.
+fn disks(
+    order: &Order,
+    shelf: &Shelf,
+    folders: &Folders,
+    manifest: &mut Manifest,
+    output: &Output,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let loader = disk::loader::Loader::prepare(shelf, &folders.cache.join("tools"), interrupt)?;
+    let live =
+        if order.formats.iter().any(|format| format.needs_live) { own::live(&folders.built)? } else { Vec::new() };
+    let (kernel, root) = (folders.target.join(KERNEL), folders.target.join(ROOT));
+    let parts = disk::Parts::read(&kernel, &root, disk::live::archive(&live), loader, &manifest.version)?;
+    for format in &order.formats {
+        let step = Step::begin(output, disk::file_name(format));
+        let name = format.make(&parts, &folders.target, interrupt)?;
+        let entry = manifest::describe(&folders.target.join(&name))?;
+        step.done(&format!("{:.1} MB", entry.size as f64 / 1e6));
+        manifest.files.insert(name, entry);
+    }
+    Ok(())
+}
+
+/// Files are made for their owner alone; an image is for everybody.
+fn readable(file: &std::fs::File) -> std::io::Result<()> {
+    let mode = file.metadata()?.permissions().mode();
+    file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777 | 0o444))
 }
 
 /// What goes into the image.

@@ -15,6 +15,8 @@ pub struct Folders {
     pub fixed: PathBuf,
     /// The lock file.
     pub lock: PathBuf,
+    /// The lock file of the crates that our own programs are made of.
+    pub crates: PathBuf,
     /// Our own programs.
     pub built: PathBuf,
     /// Packages, kernels and tools of earlier builds.
@@ -40,6 +42,7 @@ impl Folders {
             fragments: checkout.join(MARK),
             fixed: checkout.join("image/rootfs"),
             lock: checkout.join("image/packages.lock"),
+            crates: checkout.join("Cargo.lock"),
             built: products.join("release"),
             cache: cache()?,
             target: target.map_or_else(|| products.join("image"), Path::to_owned),

@@ -43,6 +43,36 @@ const TABLE: &[Program] = &[
     Program { file: PAUSE, to: "", is_static: true, command: static_program!("sys", "pause") },
 ];
 
+/// The first program of the ISO: not in the root file system.
+const LIVE: Program = Program { file: "live", to: "", is_static: true, command: static_program!("sys", "live") };
+
+/// The content of the first program of the ISO.
+///
+/// # Errors
+/// Names the command that makes it when it is missing or not static.
+pub fn live(built: &Path) -> Result<Vec<u8>> {
+    read(&LIVE, built)?.ok_or_else(|| {
+        let failure = Failure::new(Code::Refused, format!("not built yet: {}", LIVE.file));
+        failure.advice(format!("build with: {}", LIVE.command)).into()
+    })
+}
+
+/// A program's content, none when it has not been built.
+fn read(program: &Program, built: &Path) -> Result<Option<Vec<u8>>> {
+    let path = built.join(program.file);
+    let content = match std::fs::read(&path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let needs = elf::needs(&content).with_context(|| path.display().to_string())?;
+    if program.is_static && (needs.interpreter.is_some() || !needs.libraries.is_empty()) {
+        let failure = Failure::new(Code::Refused, format!("{} is not a static program", path.display()));
+        bail!(failure.advice(format!("build it with: {}", program.command)));
+    }
+    Ok(Some(content))
+}
+
 /// Puts the programs into the tree and gives the content of the sandbox's program, if it has been built.
 ///
 /// # Errors
@@ -53,21 +83,11 @@ pub fn add(tree: &mut Tree, built: &Path, lenient: bool, output: &Output) -> Res
     let mut missing = Vec::new();
     let mut pause = None;
     for program in TABLE {
-        let path = built.join(program.file);
-        let content = match std::fs::read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                missing.push(program.file);
-                commands.push(program.command);
-                continue;
-            }
-            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        let Some(content) = read(program, built)? else {
+            missing.push(program.file);
+            commands.push(program.command);
+            continue;
         };
-        let needs = elf::needs(&content).with_context(|| path.display().to_string())?;
-        if program.is_static && (needs.interpreter.is_some() || !needs.libraries.is_empty()) {
-            let failure = Failure::new(Code::Refused, format!("{} is not a static program", path.display()));
-            bail!(failure.advice(format!("build it with: {}", program.command)));
-        }
         match program.file {
             PAUSE => pause = Some(content),
             _ => tree.file(program.to, 0o755, content)?,

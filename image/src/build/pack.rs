@@ -1,17 +1,12 @@
-//! A tree as a compressed read-only file system, made by `mkfs.erofs` of a newer suite than the host's: run by its own
-//! loader with its own libraries, so that it needs nothing of the host.
+//! A tree as a compressed read-only file system, made by `mkfs.erofs` of a newer suite than the host's.
 
-use super::elf;
-use super::packages::fetch::hexadecimal;
-use super::tree::{LIBRARIES, Tree};
-use super::unpack::{Shelf, unpack};
-use super::userland::{self, Part};
-use crate::exit::{Code, Failure};
+use super::tool::{self, Tools};
+use super::tree::Tree;
+use super::unpack::Shelf;
+use super::userland::Part;
 use crate::interrupt::Interrupt;
-use anyhow::{Context, Result, bail};
-use ring::digest::{SHA256, digest};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use anyhow::{Context, Result};
+use std::path::Path;
 
 /// Always the same, so that the same files give the same bytes.
 const UUID: &str = "5ce88a11-0000-4000-8000-000000000001";
@@ -22,8 +17,7 @@ const COMPRESSION: &str = "zstd,level=5";
 
 /// The packer, unpacked.
 pub struct Packer {
-    folder: PathBuf,
-    identity: String,
+    tools: Tools,
 }
 
 impl Packer {
@@ -32,31 +26,12 @@ impl Packer {
     /// # Errors
     /// When its packages cannot be read.
     pub fn prepare(shelf: &Shelf, cache: &Path, interrupt: &Interrupt) -> Result<Packer> {
-        let packages = userland::of(&[Part::Packer]);
-        let mut identity = String::new();
-        for package in &packages {
-            identity += &format!("{} {}\n", package.name, shelf.version(package)?);
-        }
-        let key = hexadecimal(digest(&SHA256, identity.as_bytes()).as_ref());
-        let folder = cache.join(format!("packer-{}", &key[..16]));
-        if !folder.exists() {
-            let mut tree = Tree::merged()?;
-            let libraries = unpack(&packages, shelf, &mut tree, interrupt)?;
-            elf::close(&mut tree, &libraries)?;
-            std::fs::create_dir_all(cache).with_context(|| format!("making {}", cache.display()))?;
-            let fresh = tempfile::tempdir_in(cache)?;
-            tree.write(fresh.path())?;
-            match std::fs::rename(fresh.path(), &folder) {
-                Err(error) if !folder.exists() => return Err(error).context("taking the packer into the cache"),
-                _ => (),
-            }
-        }
-        Ok(Packer { folder, identity })
+        Ok(Packer { tools: Tools::prepare("packer", &[Part::Packer], shelf, cache, interrupt)? })
     }
 
     /// What decides its output besides the tree.
     pub fn identity(&self) -> String {
-        format!("{}{COMPRESSION} {CLUSTER} {UUID}", self.identity)
+        format!("{}{COMPRESSION} {CLUSTER} {UUID}", self.tools.identity)
     }
 
     /// Packs a tree into `file`. `scratch` is a folder for the files in between, on a disk with room.
@@ -69,18 +44,11 @@ impl Packer {
         std::fs::create_dir(&root)?;
         tree.write(&root)?;
         let product = staged.path().join("root.erofs");
-        let libraries = self.folder.join(LIBRARIES);
-        let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
-        command.arg("--library-path").arg(&libraries).arg(self.folder.join("usr/bin/mkfs.erofs"));
+        let mut command = self.tools.command("usr/bin/mkfs.erofs");
         command.args(["--quiet", "--all-root", "-T0", "--all-time"]);
         command.arg(format!("-z{COMPRESSION}")).arg(format!("-C{CLUSTER}")).args(["-U", UUID]);
-        command.arg(&product).arg(&root).stdin(Stdio::null());
-        let output = command.output().with_context(|| format!("starting {:?}", command.get_program()))?;
-        interrupt.check()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!(Failure::new(Code::Unexpected, format!("packing the root file system failed:\n{}", said.trim())));
-        }
+        command.arg(&product).arg(&root);
+        tool::run(command, "packing the root file system", interrupt)?;
         std::fs::rename(&product, file).with_context(|| format!("taking {}", file.display()))
     }
 }

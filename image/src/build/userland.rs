@@ -19,6 +19,8 @@ pub enum Part {
     Debug,
     /// Runs on the building host: makes the root file system.
     Packer,
+    /// Runs on the building host: makes the boot loader of disk images, with the libraries of `Packer`.
+    Loader,
     /// Runs on the user's host: kubectl.
     Client,
     /// The kernel's source.
@@ -101,6 +103,12 @@ pub const TABLE: &[Package] = &[
     stable(Part::Packer, "libxxhash0", &[]),
     stable(Part::Packer, "libzstd1", &[]),
     stable(Part::Packer, "zlib1g", &[]),
+    stable(Part::Loader, "grub-common", &["usr/bin/grub-mkimage"]),
+    stable(Part::Loader, "grub-pc-bin", &["usr/lib/grub/i386-pc/"]),
+    stable(Part::Loader, "grub-efi-amd64-bin", &["usr/lib/grub/x86_64-efi/"]),
+    stable(Part::Loader, "libdevmapper1.02.1", &[]),
+    stable(Part::Loader, "libudev1", &[]),
+    stable(Part::Loader, "libcap2", &[]),
     stable(Part::Kernel, "linux-source-6.12", &[]),
 ];
 
