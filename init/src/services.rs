@@ -4,11 +4,12 @@
 pub mod backoff;
 pub mod demand;
 pub mod outward;
+pub mod rest;
 pub mod supervise;
 
 use crate::children::Children;
 use crate::config::Config;
-use crate::config::keys::{DOCKER, SHELL};
+use crate::config::keys::{DOCKER, DOCKER_IDLE, SHELL};
 use crate::console::Console;
 use crate::logs::ring::Ring;
 use crate::readiness::Readiness;
@@ -39,6 +40,15 @@ pub enum Start {
     Connection(&'static str),
 }
 
+/// What a service that sleeps until it is called is awake for.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    /// How long it stays awake unused; none for ever.
+    pub after: fn(&Config) -> Option<Duration>,
+    /// The cgroup whose processes it is awake for, beside its callers.
+    pub works_in: &'static str,
+}
+
 /// One service.
 pub struct Service {
     /// Its name.
@@ -49,12 +59,14 @@ pub struct Service {
     pub arguments: &'static [&'static str],
     /// More of its environment than `PATH` and `HOME`.
     pub environment: &'static [(&'static str, &'static str)],
-    /// What must be ready before it starts: phases and services.
+    /// What must be ready before it starts: phases, services and milestones of `node`.
     pub needs: &'static [&'static str],
     /// How it is known to be ready.
     pub ready: Ready,
     /// What starts it.
     pub start: Start,
+    /// When it goes back to sleep, for one that a connection has started.
+    pub rest: Option<Rest>,
     /// Whether the boot has failed when it cannot be brought up.
     pub vital: bool,
     /// Whether it starts even when the boot has failed.
@@ -88,6 +100,7 @@ pub const TABLE: &[Service] = &[
         needs: &["disk"],
         ready: Ready::Socket("/run/containerd/containerd.sock"),
         start: Start::Boot,
+        rest: None,
         vital: true,
         for_diagnosis: false,
         milestone: true,
@@ -103,7 +116,8 @@ pub const TABLE: &[Service] = &[
         program: "/usr/bin/dockerd",
         arguments: &[
             "--host=fd://",
-            "--containerd=/run/containerd/containerd.sock",
+            // Not the engine itself: `node` stands between, so that neither side takes an image that the other needs.
+            "--containerd=/run/skerry/docker-engine.sock",
             "--containerd-namespace=k8s.io",
             "--containerd-plugins-namespace=plugins.moby",
             "--feature=containerd-snapshotter=true",
@@ -112,11 +126,32 @@ pub const TABLE: &[Service] = &[
             "--bridge=docker0",
             "--iptables=false",
             "--ip6tables=false",
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            "--cgroup-parent=/docker",
+            "--add-runtime=crun=/usr/bin/crun",
+            "--default-runtime=crun",
+            "--init-path=/usr/bin/tini-static",
+            // A daemon that ends or crashes takes no container with it.
+            "--live-restore",
+            // Upstream's packages set no limit; here the hard one is the kernel's, the soft one what old programs bear.
+            "--default-ulimit=nofile=1024:524288",
+            // Logs are on the state disk, which is not theirs alone.
+            "--log-opt=max-size=16m",
+            "--log-opt=max-file=3",
         ],
-        environment: &[],
-        needs: &["containerd", "network"],
+        // For the resolver of networks that users make, inside the containers: the machine has nft and no iptables.
+        environment: &[("DOCKER_FIREWALL_BACKEND", "nftables")],
+        // Ready means that docker0 and the way to the engine are there.
+        needs: &["containerd", "ready"],
         ready: Ready::Started,
         start: Start::Connection("/run/docker.sock"),
+        rest: Some(Rest {
+            after: |config| match config.number(&DOCKER_IDLE) {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds.into())),
+            },
+            works_in: "/sys/fs/cgroup/docker",
+        }),
         vital: false,
         for_diagnosis: false,
         milestone: false,
@@ -135,6 +170,7 @@ pub const TABLE: &[Service] = &[
         needs: &["disk", "network"],
         ready: Ready::Started,
         start: Start::Boot,
+        rest: None,
         vital: true,
         for_diagnosis: false,
         milestone: false,
@@ -153,6 +189,7 @@ pub const TABLE: &[Service] = &[
         needs: &[],
         ready: Ready::Started,
         start: Start::Boot,
+        rest: None,
         vital: false,
         for_diagnosis: true,
         milestone: false,
@@ -250,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_service_needs_only_what_the_boot_or_another_service_makes_ready() {
-        let made: Vec<&str> = ["disk", "network"].into_iter().chain(TABLE.iter().map(|service| service.name)).collect();
+        let made: Vec<&str> = ["disk", "network", "ready"].into_iter().chain(TABLE.iter().map(|service| service.name)).collect();
         for service in TABLE {
             for need in service.needs {
                 assert!(made.contains(need) && *need != service.name, "{} needs {need}", service.name);

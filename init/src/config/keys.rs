@@ -90,6 +90,8 @@ keys! {
     NODE_NAME = "skerry.node.name", Kind::HostName, "", Stop, true, "The node's name; by default skerry, skerry-2, ...";
     NODE_INDEX = "skerry.node.index", Kind::Number(1, 254), "1", Stop, true, "Node n has the address 10.250.0.n.";
     DOCKER = "skerry.docker.enabled", Kind::Flag, "yes", Default, true, "Whether Docker's socket is opened.";
+    DOCKER_IDLE = "skerry.docker.idle", Kind::Number(0, 86_400), "300", Default, false,
+        "Seconds without a connection or a container after which Docker sleeps again; 0 for never.";
     DOCKER_TCP = "skerry.docker.tcp", Kind::Flag, "no", Default, true,
         "Whether Docker also answers on TCP 2376, with client certificates.";
     HOST = "skerry.host.address", Kind::Address, "10.0.2.2", Default, true,

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use tokio::io::unix::AsyncFd;
 
 /// A listening socket that nobody accepts from yet.
 pub struct Door {
@@ -31,9 +32,25 @@ impl Door {
         Ok(())
     }
 
+    /// Tells of every further caller, also of those that the service takes from the queue itself.
+    pub fn bell(&self) -> io::Result<Bell> {
+        Ok(Bell(sys::watch::readable(self.socket()?)?))
+    }
+
     /// The socket, for the service.
     pub fn socket(&self) -> io::Result<OwnedFd> {
         self.listener.as_fd().try_clone_to_owned()
+    }
+}
+
+/// Rings when somebody connects. The kernel wakes every watcher of a listening socket, whoever accepts.
+pub struct Bell(AsyncFd<OwnedFd>);
+
+impl Bell {
+    /// Returns when somebody has connected since the last time.
+    pub async fn rung(&self) -> io::Result<()> {
+        self.0.readable().await?.clear_ready();
+        Ok(())
     }
 }
 
@@ -57,5 +74,23 @@ mod tests {
         passed.set_nonblocking(true).unwrap();
         passed.accept().expect("the caller still waits");
         Door::open(&path).expect("a leftover is replaced");
+    }
+
+    #[tokio::test]
+    async fn the_bell_rings_for_each_caller_although_somebody_else_accepts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door.sock");
+        let door = Door::open(&path).unwrap();
+        let service = UnixListener::from(door.socket().unwrap());
+        let bell = door.bell().unwrap();
+        for _ in 0..2 {
+            {
+                let mut rung = std::pin::pin!(bell.rung());
+                assert!(futures_util::poll!(rung.as_mut()).is_pending());
+            }
+            let _caller = UnixStream::connect(&path).unwrap();
+            service.accept().unwrap();
+            bell.rung().await.unwrap();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::backoff::{Backoff, TRIES_MAX};
 use super::demand::Door;
 use super::outward;
-use super::{Order, PATH, Ready, Service, Start, State, Surroundings};
+use super::{Order, PATH, Ready, Service, Start, State, Surroundings, rest};
 use crate::boot::Failure;
 use crate::children::{Running, output_pipe};
 use crate::config::Config;
@@ -35,6 +35,8 @@ enum Outcome {
     Ended(End),
     /// It was ended to be started anew.
     Restart,
+    /// It was ended because nobody used it.
+    Rest,
     /// It was ended for good.
     Stop,
 }
@@ -60,7 +62,7 @@ pub async fn run(
         }
         let began = Instant::now();
         let outcome = match start(service, &around, door.as_ref(), &log) {
-            Ok(running) => watch(service, &around, running, &mut orders, &mut was_ready).await,
+            Ok(running) => watch(service, &around, door.as_ref(), running, &mut orders, &mut was_ready).await,
             Err(e) => {
                 log.borrow_mut().add(format!("init: {e}").as_bytes());
                 around.console.say(&format!("init: {e}"));
@@ -71,6 +73,7 @@ pub async fn run(
         around.services.update(service.name, |entry| entry.pid = None);
         let wait = match outcome {
             Outcome::Stop => break,
+            Outcome::Rest => continue,
             Outcome::Restart => Duration::ZERO,
             Outcome::Ended(end) => {
                 let wait = backoff.ended(began.elapsed());
@@ -186,6 +189,7 @@ fn command(service: &Service, passes_socket: bool, config: &Config) -> Command {
 async fn watch(
     service: &'static Service,
     around: &Surroundings,
+    door: Option<&Door>,
     mut running: Running,
     orders: &mut mpsc::Receiver<Order>,
     was_ready: &mut bool,
@@ -198,6 +202,7 @@ async fn watch(
     };
     let mut ready = std::pin::pin!(ready);
     let mut waits = true;
+    let mut unused = std::pin::pin!(unused(service, around, door));
     loop {
         tokio::select! {
             end = &mut running.end => return Outcome::Ended(end.unwrap_or(End::Killed(0))),
@@ -208,11 +213,27 @@ async fn watch(
                     Err(e) => around.console.say(&format!("init: wait for {}: {e}", service.name)),
                 }
             }
+            () = &mut unused => {
+                end(service, around, &mut running).await;
+                return Outcome::Rest;
+            }
             order = orders.recv() => {
                 end(service, around, &mut running).await;
                 return if matches!(order, Some(Order::Restart)) { Outcome::Restart } else { Outcome::Stop };
             }
         }
+    }
+}
+
+/// Returns when a service that was woken may sleep again.
+async fn unused(service: &Service, around: &Surroundings, door: Option<&Door>) {
+    let (Some(rest), Some(door), Start::Connection(path)) = (&service.rest, door, service.start) else {
+        return std::future::pending().await;
+    };
+    let watched = async { rest::unused(rest, (rest.after)(&around.config), Path::new(path), &door.bell()?).await };
+    if let Err(e) = watched.await {
+        around.console.say(&format!("init: see whether {} is used: {e}; it stays awake", service.name));
+        std::future::pending().await
     }
 }
 
