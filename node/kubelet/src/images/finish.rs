@@ -119,7 +119,12 @@ impl Images {
     }
 
     /// Gives the image a name, which another image may have had.
-    async fn record(&self, name: &str, manifest: &Descriptor, labels: &HashMap<String, String>) -> Result<(), Fault> {
+    pub(super) async fn record(
+        &self,
+        name: &str,
+        manifest: &Descriptor,
+        labels: &HashMap<String, String>,
+    ) -> Result<(), Fault> {
         let image = Image {
             name: name.to_owned(),
             target: Some(manifest.to_containerd()),

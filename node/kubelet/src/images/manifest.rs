@@ -52,6 +52,13 @@ impl Descriptor {
         INDEXES.contains(&self.media_type.as_str())
     }
 
+    /// From containerd's form; `None` when its digest is none.
+    pub(super) fn from_containerd(target: &containerd_client::types::Descriptor) -> Option<Descriptor> {
+        let digest = Digest::parse(&target.digest).ok()?;
+        let size = u64::try_from(target.size).ok()?;
+        Some(Descriptor { media_type: target.media_type.clone(), digest, size, platform: None })
+    }
+
     /// As containerd writes it.
     pub(super) fn to_containerd(&self) -> containerd_client::types::Descriptor {
         containerd_client::types::Descriptor {

@@ -8,15 +8,12 @@ use containerd_client::services::v1::DeleteImageRequest;
 /// The fewest digits that an ID may be shortened to, as Docker shows twelve and people type less.
 const DIGITS_MIN: usize = 6;
 
-/// The records to delete, with what they lead to.
-fn doomed<'a>(images: &'a [Known], what: &str) -> Result<(&'a Known, Vec<&'a str>), Fault> {
-    let missing = || Fault::NotFound(format!("no image {what:?}"));
-    if let Ok(name) = normalise(what)
-        && let Some(image) = images.iter().find(|image| image.records.contains(&name))
-    {
-        let others = image.names().any(|other| *other != name);
-        return Ok((image, if others { vec![&image.records[place(image, &name)]] } else { all(image) }));
+/// The image of a name or an ID.
+pub(super) fn find<'a>(images: &'a [Known], what: &str) -> Result<&'a Known, Fault> {
+    if let Some((image, _)) = named(images, what) {
+        return Ok(image);
     }
+    let missing = || Fault::NotFound(format!("no image {what:?}"));
     let digits = what.strip_prefix("sha256:").unwrap_or(what);
     if digits.len() < DIGITS_MIN || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(missing());
@@ -24,10 +21,26 @@ fn doomed<'a>(images: &'a [Known], what: &str) -> Result<(&'a Known, Vec<&'a str
     let full = format!("sha256:{digits}");
     let mut fitting = images.iter().filter(|image| image.id.as_str().starts_with(&full));
     match (fitting.next(), fitting.next()) {
-        (Some(image), None) => Ok((image, all(image))),
+        (Some(image), None) => Ok(image),
         (Some(_), Some(_)) => Err(Fault::invalid("name", format!("more than one image's ID begins with {digits}"))),
         (None, _) => Err(missing()),
     }
+}
+
+fn named<'a>(images: &'a [Known], what: &str) -> Option<(&'a Known, String)> {
+    let name = normalise(what).ok()?;
+    images.iter().find(|image| image.records.contains(&name)).map(|image| (image, name))
+}
+
+/// The records to delete, with what they lead to.
+fn doomed<'a>(images: &'a [Known], what: &str) -> Result<(&'a Known, Vec<&'a str>), Fault> {
+    if let Some((image, name)) = named(images, what)
+        && image.names().any(|other| *other != name)
+    {
+        return Ok((image, vec![&image.records[place(image, &name)]]));
+    }
+    let image = find(images, what)?;
+    Ok((image, all(image)))
 }
 
 fn place(image: &Known, name: &str) -> usize {

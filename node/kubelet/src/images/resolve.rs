@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// How many indexes may lie above a manifest. Docker writes one; two have been seen.
-const DEPTH_MAX: usize = 3;
+pub(super) const DEPTH_MAX: usize = 3;
 
 /// An image with everything that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub struct Known {
 }
 
 impl Known {
-    /// The names that people gave it.
+    /// The names that people gave it. The CRI makes references of its own, and Docker for what has lost its name.
     pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.records.iter().filter(|name| !name.starts_with("sha256:"))
+        self.records.iter().filter(|name| !name.starts_with("sha256:") && !name.starts_with("moby-dangling@"))
     }
 }
 
@@ -106,8 +106,5 @@ impl Images {
 }
 
 fn descriptor(record: &Record) -> Option<Descriptor> {
-    let target = record.target.as_ref()?;
-    let digest = Digest::parse(&target.digest).ok()?;
-    let size = u64::try_from(target.size).ok()?;
-    Some(Descriptor { media_type: target.media_type.clone(), digest, size, platform: None })
+    Descriptor::from_containerd(record.target.as_ref()?)
 }
