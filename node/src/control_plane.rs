@@ -2,6 +2,7 @@
 //! each other, and stopped in the reverse one.
 
 use crate::components;
+use crate::docker::front::Front;
 use crate::machine::{self, Means};
 use crate::parts::{self, Around};
 use crate::pid1::Pid1;
@@ -75,7 +76,8 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys, outgoing(&pki)?).await;
     let server = opened.map_err(|e| anyhow!(e))?;
     let images = settings.containerd.as_deref().map(kubelet::images::Images::at).transpose()?;
-    let means = Means { pki: pki.clone(), login: login(settings, pid1)?, images };
+    let docker = docker(settings, &pki, &server);
+    let means = Means { pki: pki.clone(), login: login(settings, pid1)?, images: images.clone(), docker: docker.clone() };
     if server.machine.set(machine::routes(&means)).is_err() {
         bail!("the machine's paths were set twice");
     }
@@ -85,6 +87,9 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     pid1.milestone("api", json!({"port": settings.port}));
     if let Some(path) = &settings.kubeconfig_out {
         write_kubeconfig(path, settings, &pki)?;
+    }
+    if let (Some(front), Some(images)) = (docker, images) {
+        parts::docker::start(settings, pid1, &server.stopping, front, images);
     }
     let mut tasks = vec![components::controllers(&server), components::scheduler(&server)];
     if settings.kubelet {
@@ -117,6 +122,11 @@ fn show_code(pid1: &Pid1) -> Result<Code> {
     let code = Code::generate()?;
     pid1.show(&format!("to get a kubeconfig within ten minutes: skerry login HOST:PORT --code {}", *code.to_text()));
     Ok(code)
+}
+
+/// The way to Docker from outside, where there is one.
+fn docker(settings: &Settings, pki: &Arc<Pki>, server: &Arc<Server>) -> Option<Front> {
+    settings.docker.then(|| Front::new(settings.bind, pki.clone(), server.stopping.clone()))
 }
 
 fn request(settings: &Settings, service: Ipv4Addr) -> pki::Request {

@@ -1,5 +1,6 @@
 //! The machine's own paths of the API (`/skerry/v1/…`): one file and one line each.
 
+mod docker;
 mod images;
 pub mod login;
 mod logs;
@@ -16,6 +17,8 @@ pub struct Means {
     pub login: Option<login::Settings>,
     /// The images; none where there is no containerd.
     pub images: Option<kubelet::images::Images>,
+    /// The way to Docker from outside; none where there is no Docker.
+    pub docker: Option<crate::docker::front::Front>,
 }
 
 /// Every path.
@@ -23,5 +26,6 @@ pub fn routes(means: &Means) -> Routes {
     let login = Arc::new(login::Login::new(means.pki.clone(), means.login.as_ref()));
     let mut routes = vec![login::authority(login.clone()), login::login(login), logs::services(), logs::logs()];
     routes.extend(means.images.iter().flat_map(images::routes));
+    routes.extend(means.docker.iter().flat_map(|front| docker::routes(means.pki.clone(), front)));
     Routes::new(routes)
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod components;
 mod control_plane;
+mod docker;
 mod machine;
 mod parts;
 mod pid1;

@@ -1,6 +1,7 @@
 //! What makes a machine a node beside its control plane: pod network, service proxy, DNS, images, the kubelet and its
 //! API. One file each; they are clients of the API with users of their own.
 
+pub mod docker;
 pub mod images;
 pub mod kubelet;
 pub mod network;

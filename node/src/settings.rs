@@ -52,6 +52,12 @@ pub struct Settings {
     pub machine: bool,
     /// The socket of the container engine, where there is one.
     pub containerd: Option<PathBuf>,
+    /// The CRI socket of the engine that runs the pods.
+    pub runtime: PathBuf,
+    /// Whether Docker is beside the pods.
+    pub docker: bool,
+    /// Whether it answers on TCP without being asked to later.
+    pub docker_tcp: bool,
     /// Where an administrator's kubeconfig is written.
     pub kubeconfig_out: Option<PathBuf>,
     /// The one-time code for the first login, if the host chose one.
@@ -71,17 +77,19 @@ impl Settings {
     /// When a value makes going on unsafe or impossible; names the flag or key.
     pub fn merge(arguments: Arguments, file: Option<&str>) -> Result<(Settings, Vec<String>)> {
         let machine = file.is_some();
-        let (given, mut complaints) = Given::read(file.unwrap_or_default())?;
-        if matches!(given.text("docker.tcp"), Some("yes" | "true" | "1")) {
-            complaints.push("skerry.docker.tcp: Docker does not answer on TCP yet; only its socket is open".to_owned());
-        }
+        let (given, complaints) = Given::read(file.unwrap_or_default())?;
         let data = arguments.data.or_else(|| machine.then(|| MACHINE_DATA.into()));
         let bind =
             arguments.bind.unwrap_or(if machine { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() });
         let index = given.number("node.index", 1, 254)?.unwrap_or(1);
         let index = u8::try_from(index).context("node.index")?;
         let name = arguments.name.or_else(|| given.text("node.name").map(str::to_owned));
+        let docker = machine && given.flag("docker.enabled")?.unwrap_or(true);
+        let docker_tcp = docker && given.flag("docker.tcp")?.unwrap_or(false);
         let settings = Settings {
+            docker,
+            docker_tcp,
+            runtime: runtime(given.text("node.runtime"))?,
             data: data.ok_or_else(|| anyhow!("--data is missing: name the folder of the store"))?,
             bind,
             port: arguments.port.unwrap_or(6443),
@@ -121,6 +129,18 @@ impl Settings {
             .ok_or_else(|| anyhow!("--service-cidr {}: give an IPv4 range such as 10.96.0.0/16", self.service_cidr))?;
         Ok(Ipv4Addr::from(u32::from(base) + n))
     }
+}
+
+/// The engine that runs the pods: the machine's own containerd, or another by its socket.
+fn runtime(given: Option<&str>) -> Result<PathBuf> {
+    let socket = match given {
+        None | Some("containerd") => return Ok(CONTAINERD.into()),
+        Some(other) => PathBuf::from(other.strip_prefix("unix://").unwrap_or(other)),
+    };
+    if !socket.is_absolute() {
+        bail!("skerry.node.runtime={}: give containerd, or the whole path of a CRI socket", socket.display());
+    }
+    Ok(socket)
 }
 
 /// As init names a machine that nobody named.
@@ -201,11 +221,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_yet_is_said() {
-        let (_, complaints) = merge(&["--config", "x"], Some("[docker]\ntcp = \"yes\"\n")).unwrap();
-        assert!(complaints.iter().any(|complaint| complaint.contains("skerry.docker.tcp")), "{complaints:?}");
-        let (_, complaints) = merge(&["--config", "x"], Some("[docker]\ntcp = \"no\"\n")).unwrap();
-        assert!(complaints.is_empty(), "{complaints:?}");
+    fn the_engine_is_containerd_or_another_by_its_socket() {
+        let of = |value: &str| merge(&["--data", "/x"], Some(&format!("[node]\nruntime = \"{value}\"\n")));
+        assert_eq!(of("").unwrap().0.runtime, PathBuf::from(CONTAINERD));
+        assert_eq!(of("containerd").unwrap().0.runtime, PathBuf::from(CONTAINERD));
+        assert_eq!(of("unix:///run/crio/crio.sock").unwrap().0.runtime, PathBuf::from("/run/crio/crio.sock"));
+        let error = of("crio").map(drop).unwrap_err().to_string();
+        assert!(error.contains("skerry.node.runtime"), "{error}");
+    }
+
+    #[test]
+    fn docker_is_in_machines_only_and_on_tcp_when_asked_for() {
+        let of = |file: Option<&str>| {
+            let (settings, complaints) = merge(&["--data", "/x"], file).unwrap();
+            assert!(complaints.is_empty(), "{complaints:?}");
+            (settings.docker, settings.docker_tcp)
+        };
+        assert_eq!(of(None), (false, false));
+        assert_eq!(of(Some("")), (true, false));
+        assert_eq!(of(Some("[docker]\ntcp = \"yes\"\n")), (true, true));
+        assert_eq!(of(Some("[docker]\ntcp = \"yes\"\nenabled = \"no\"\n")), (false, false));
     }
 
     #[test]

@@ -2,14 +2,18 @@
 //!
 //! `POST images/missing` with `{"blobs":[{"digest","size"}]}` gives `{"load","missing":[{"digest","offset"}]}`;
 //! `PUT images/blobs/DIGEST?load=&size=&offset=` takes one blob; `POST images` with `{"load","names","manifest"}` makes
-//! the image; `GET images` lists; `DELETE images/NAME` removes.
+//! the image; `GET images` lists; `DELETE images/NAME` removes. `GET images/contents/NAME` says what an image is made of,
+//! `GET images/blobs/DIGEST` gives one part; `POST images/tags` with `{"source","name"}` gives an image one more name;
+//! `POST images/pulls` with `{"name"}` has it pulled.
 
 use api::Status;
-use apiserver::machine::{Answer, Request, Route};
+use apiserver::machine::{Answer, BoxError, Request, Route};
 use apiserver::reply;
 use http::Method;
 use http::header::CONTENT_LENGTH;
-use http_body_util::BodyDataStream;
+use futures_util::StreamExt;
+use http_body_util::{BodyDataStream, BodyExt, StreamBody};
+use hyper::body::Frame;
 use kubelet::images::{Blob, Digest, Fault, Images, Load, Target};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,6 +32,10 @@ pub fn routes(images: &Images) -> Vec<Route> {
         route(images, Method::PUT, "images/blobs/", ingest),
         route(images, Method::POST, "images", finish),
         route(images, Method::GET, "images", list),
+        route(images, Method::GET, "images/contents/", contents),
+        route(images, Method::GET, "images/blobs/", blob),
+        route(images, Method::POST, "images/tags", tag),
+        route(images, Method::POST, "images/pulls", pull),
         route(images, Method::DELETE, "images/", remove),
     ]
 }
@@ -77,6 +85,41 @@ async fn finish(images: Images, request: Request) -> Answer {
 
 async fn list(images: Images, _: Request) -> Answer {
     said(&json!({ "images": images.list().await.map_err(status)? }))
+}
+
+async fn contents(images: Images, request: Request) -> Answer {
+    said(&images.contents(&request.rest).await.map_err(status)?)
+}
+
+async fn blob(images: Images, request: Request) -> Answer {
+    let digest = Digest::parse(&request.rest).map_err(status)?;
+    let pieces = images.blob(&digest).await.map_err(status)?;
+    let pieces = pieces.ok_or_else(|| status(Fault::NotFound(format!("no blob {digest}"))))?;
+    let frames = pieces.map(|piece| piece.map(Frame::data).map_err(|fault| Box::new(fault) as BoxError));
+    Ok(reply::with_type(200, "application/octet-stream", StreamBody::new(frames).boxed_unsync()))
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    source: String,
+    name: String,
+}
+
+async fn tag(images: Images, request: Request) -> Answer {
+    let Tag { source, name } = parse(request).await?;
+    let name = images.tag(&source, &name).await.map_err(status)?;
+    said(&json!({ "name": name }))
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    name: String,
+}
+
+async fn pull(images: Images, request: Request) -> Answer {
+    let Pull { name } = parse(request).await?;
+    let id = images.pull(&name).await.map_err(status)?;
+    said(&json!({ "id": id }))
 }
 
 async fn remove(images: Images, request: Request) -> Answer {

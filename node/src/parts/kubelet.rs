@@ -11,11 +11,14 @@ use pki::{AuthorityName, Role};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// Where volumes of the built-in class have their folders; the controllers name the same.
 const VOLUMES: &str = "/var/lib/skerry/volumes";
+/// How long after the start an engine is given before it is missed. An emulated containerd has needed 20 seconds.
+const ENGINE_WAIT: Duration = Duration::from_secs(60);
 /// The user that lets released volumes go. Nodes may not change volumes, so this is not the node's own user.
 const RECLAIM_USER: &str = "system:serviceaccount:kube-system:skerry-volume-reclaim";
 
@@ -28,6 +31,7 @@ pub fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
     let mut config = Config::new(&settings.name, &settings.advertise.to_string());
     config.cluster_dns = vec![settings.service_address(super::network::DNS_ADDRESS)?.to_string()];
     config.cluster_domain.clone_from(&settings.domain);
+    config.cri_socket.clone_from(&settings.runtime);
     config.version = crate::control_plane::VERSION.to_owned();
     let clock: Clock = {
         let world = around.server.world.clone();
@@ -51,7 +55,24 @@ pub fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
             }
         }
     });
-    Ok(vec![pods, reclaim(around)])
+    Ok(vec![pods, reclaim(around), watch_engine(around)])
+}
+
+/// Says so where people look when nobody answers at the engine's socket: the kubelet itself only goes on trying.
+fn watch_engine(around: &Around<'_>) -> JoinHandle<()> {
+    let (socket, pid1, stop) =
+        (around.settings.runtime.clone(), around.pid1.clone(), around.server.stopping.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ENGINE_WAIT) => {}
+        }
+        if let Err(error) = tokio::net::UnixStream::connect(&socket).await {
+            let socket = socket.display();
+            tracing::error!(%socket, %error, "no container engine answers; pods wait for it");
+            pid1.say(&format!("node: no container engine answers at {socket} ({error}): see skerry.node.runtime"));
+        }
+    })
 }
 
 async fn run(

@@ -12,6 +12,7 @@ const KEYS: &[(&str, &str)] = &[
     ("node.index", "node n has the address 10.250.0.n"),
     ("node.log", "what to log, such as apiserver=debug,info"),
     ("node.name", "the node's name"),
+    ("node.runtime", "the pods' container engine: containerd, or the path of another's CRI socket"),
     ("store.key", "the key for values on disk, 64 hexadecimal letters"),
 ];
 
@@ -48,6 +49,19 @@ impl Given {
     pub fn text(&self, key: &str) -> Option<&str> {
         debug_assert!(KEYS.iter().any(|(known, _)| *known == key), "{key} is missing in the table");
         self.0.get(key).map(String::as_str)
+    }
+
+    /// A flag.
+    ///
+    /// # Errors
+    /// Names the key and the words that it takes.
+    pub fn flag(&self, key: &str) -> Result<Option<bool>> {
+        match self.text(key) {
+            None => Ok(None),
+            Some("yes" | "true" | "1") => Ok(Some(true)),
+            Some("no" | "false" | "0") => Ok(Some(false)),
+            Some(other) => anyhow::bail!("skerry.{key}={other}: give yes or no"),
+        }
     }
 
     /// A number within bounds, both included.
