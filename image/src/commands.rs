@@ -4,6 +4,7 @@ mod build;
 mod completion;
 mod config;
 mod delete;
+mod docker_env;
 mod doctor;
 mod image;
 mod kubeconfig;
@@ -56,6 +57,7 @@ pub const COMMANDS: &[Command] = &[
     status::COMMAND,
     service::COMMAND,
     image::COMMAND,
+    docker_env::COMMAND,
     list::COMMAND,
     kubeconfig::COMMAND,
     login::COMMAND,

@@ -6,6 +6,7 @@ pub mod build;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod docker;
 pub mod exit;
 pub mod interrupt;
 pub mod load;

@@ -59,6 +59,8 @@ enum Event {
     Services(BTreeMap<String, Value>),
     /// Somebody has logged in.
     Credentials,
+    /// A port shall lead to Docker's.
+    Docker,
 }
 
 /// What commands and the main loop share.
@@ -72,6 +74,8 @@ pub struct Shared {
     pub lines: broadcast::Sender<String>,
     /// Wakes the main loop when credentials were written.
     pub credentials: mpsc::Sender<()>,
+    /// Wakes the main loop when a port shall lead to Docker's.
+    pub docker: mpsc::Sender<()>,
 }
 
 /// Runs until the machine has ended. `ready` is called once commands can be answered.
@@ -92,11 +96,13 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
     report.milestones = console.known();
     let mut follow = follow::Follow::take_over(&emulator.monitor, report.port).await;
     let (credentials, mut logged_in) = mpsc::channel(1);
+    let (docker, mut docker_wanted) = mpsc::channel(1);
     let shared = Shared {
         report: watch::Sender::new(report),
         monitor: emulator.monitor.clone(),
         lines: broadcast::Sender::new(LINES_BEHIND),
         credentials,
+        docker,
     };
     let commands = tokio::spawn(control::serve(listener, shared.clone()));
     let mut services = services::Watch::default();
@@ -106,6 +112,7 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
     emulator.go_on().await?;
     ready();
     let mut settle = None;
+    let mut known = None;
     let end = loop {
         let event = tokio::select! {
             said = emulator.serial.said() => Event::Serial(said),
@@ -114,6 +121,7 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
             () = emulator.process.gone() => Event::Ended,
             changed = services.changed() => Event::Services(changed),
             Some(()) = logged_in.recv() => Event::Credentials,
+            Some(()) = docker_wanted.recv() => Event::Docker,
         };
         match event {
             Event::Serial(Err(error)) => return Err(error).context("watching the serial line"),
@@ -134,14 +142,27 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
             }
             Event::Ended => break emulator.end(cluster),
             Event::Services(objects) => {
-                let (forwards, unreachable) = follow.adjust(&shared.monitor, &objects).await;
-                shared.report.send_modify(|report| (report.forwards, report.unreachable) = (forwards, unreachable));
+                adjust(&mut follow, &shared, &objects).await;
+                known = Some(objects);
+            }
+            Event::Docker => {
+                follow.want_docker();
+                // Without them the ports of Services would seem to be nobody's; they are about to come.
+                if let Some(objects) = &known {
+                    adjust(&mut follow, &shared, objects).await;
+                }
             }
             Event::Credentials => services.start(cluster).unwrap_or_else(|error| log(&format!("services: {error:#}"))),
         }
     };
     hear(&mut console, &shared);
     finish(cluster, &shared, end, commands).await
+}
+
+/// Brings the forwards in line with what is wanted, and tells of them.
+async fn adjust(follow: &mut follow::Follow, shared: &Shared, objects: &BTreeMap<String, Value>) {
+    let (forwards, unreachable) = follow.adjust(&shared.monitor, objects).await;
+    shared.report.send_modify(|report| (report.forwards, report.unreachable) = (forwards, unreachable));
 }
 
 /// Waits until an instant, or for ever.

@@ -2,7 +2,8 @@
 //!
 //! Requests: `{"do":"status"}`, `{"do":"watch"}` (a report now and at every change), `{"do":"console","follow":bool}`
 //! (lines of the serial line), `{"do":"power-button"}`, `{"do":"cut"}`, `{"do":"go-on"}`, `{"do":"credentials"}` (they
-//! have been written). Answers: a report, or `{"ok":true}`, or `{"ok":false,"error":"…"}`.
+//! have been written), `{"do":"docker"}` (let a port lead to Docker's; a report once it does). Answers: a report, or
+//! `{"ok":true}`, or `{"ok":false,"error":"…"}`.
 
 use super::Cluster;
 use super::emulator::Accelerator;
@@ -84,6 +85,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The port of 127.0.0.1 that leads to Docker's.
+    pub fn docker(&self) -> Option<u16> {
+        self.forwards.iter().find(|forward| forward.is_docker()).map(|forward| forward.host)
+    }
+
     /// A milestone of this boot.
     pub fn milestone(&self, name: &str) -> Option<&Milestone> {
         self.milestones.iter().rev().find(|milestone| milestone.name == name)

@@ -45,6 +45,9 @@ pub struct Settings {
     /// Registries, as `HOST:PORT`, that speak plain HTTP.
     #[serde(default)]
     pub insecure: Vec<String>,
+    /// The CRI socket of the container engine of the pods, on the machine; none for its own containerd.
+    #[serde(default)]
+    pub runtime: Option<String>,
 }
 
 /// What a command line asks for; nothing leaves things as they are.
@@ -60,14 +63,21 @@ pub struct Wish {
     pub append: Option<String>,
     /// Registries that speak plain HTTP; one that is empty means none.
     pub insecure: Vec<String>,
+    /// The container engine of the pods: `containerd`, or the path of a CRI socket on the machine.
+    pub runtime: Option<String>,
 }
+
+/// The word for the machine's own engine.
+const CONTAINERD: &str = "containerd";
+/// The longest path of a socket (unix(7), `sun_path`).
+const SOCKET_BYTES_MAX: usize = 107;
 
 impl Settings {
     /// The settings of a new cluster.
     pub fn new(port: u16, image: PathBuf) -> Settings {
         let (append, insecure) = (String::new(), Vec::new());
         let (memory_mb, cpus, disk_bytes) = (MEMORY_MB, CPUS, DISK_BYTES);
-        Settings { format: FORMAT, memory_mb, cpus, disk_bytes, port, image, append, insecure }
+        Settings { format: FORMAT, memory_mb, cpus, disk_bytes, port, image, append, insecure, runtime: None }
     }
 
     /// These settings with what was asked for.
@@ -97,7 +107,17 @@ impl Settings {
                 check_registry(host)?;
             }
         }
+        if let Some(runtime) = &wish.runtime {
+            self.runtime = socket(runtime)?;
+        }
         Ok(self)
+    }
+
+    /// The words for the kernel's command line, those of settings among them.
+    pub fn words(&self) -> String {
+        let runtime = self.runtime.iter().map(|socket| format!("skerry.node.runtime={socket}"));
+        let words: Vec<String> = [self.append.clone()].into_iter().filter(|text| !text.is_empty()).chain(runtime).collect();
+        words.join(" ")
     }
 
     /// Reads those of a cluster.
@@ -138,6 +158,20 @@ fn check_registry(host: &str) -> Result<()> {
     }
     let failure = Failure::new(Code::Usage, format!("--insecure-registry: {host:?} is no registry"));
     bail!(failure.advice("write it as images name it, such as host.skerry.internal:5000"))
+}
+
+/// A container engine as `--runtime` names it: none for the machine's own.
+fn socket(text: &str) -> Result<Option<String>> {
+    if text == CONTAINERD {
+        return Ok(None);
+    }
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    let is_path = path.starts_with('/') && path.len() <= SOCKET_BYTES_MAX && path.chars().all(|c| c.is_ascii_graphic());
+    if is_path && !path.contains(['"', '\\']) {
+        return Ok(Some(path.to_owned()));
+    }
+    let failure = Failure::new(Code::Usage, format!("--runtime {text}: no container engine"));
+    bail!(failure.advice("give containerd, or the whole path of a CRI socket on the machine"))
 }
 
 fn bounded(flag: &str, unit: &str, value: u32, min: u32, max: u32) -> Result<u32> {
@@ -205,6 +239,19 @@ mod tests {
         let wish = Wish { disk_bytes: Some(10 << 30), ..Wish::default() };
         assert_eq!(settings().with(&wish, true).unwrap().disk_bytes, 10 << 30);
         assert_eq!(Failure::of(settings().with(&wish, false).unwrap_err()).code, Code::Refused);
+    }
+
+    #[test]
+    fn another_engine_is_named_by_its_socket_and_stays_until_containerd_is_asked_for() {
+        let wish = |runtime: &str| Wish { runtime: Some(runtime.to_owned()), ..Wish::default() };
+        let other = settings().with(&wish("unix:///run/crio/crio.sock"), true).unwrap();
+        assert_eq!(other.words(), "skerry.node.runtime=/run/crio/crio.sock");
+        let kept = other.with(&Wish { append: Some("a b".to_owned()), ..Wish::default() }, false).unwrap();
+        assert_eq!(kept.words(), "a b skerry.node.runtime=/run/crio/crio.sock");
+        assert_eq!(kept.with(&wish("containerd"), false).unwrap().words(), "a b");
+        for bad in ["crio", "", "/run/a b", "tcp://x"] {
+            assert_eq!(Failure::of(settings().with(&wish(bad), true).unwrap_err()).code, Code::Usage, "{bad}");
+        }
     }
 
     #[test]

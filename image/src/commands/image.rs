@@ -1,5 +1,8 @@
 //! `skerry image`: images of a cluster, without a registry.
 
+mod build;
+mod save;
+
 use super::{Command, Context, Named};
 use crate::archive::{self, Image};
 use crate::cluster::access::{Answered, Api, json_of};
@@ -19,7 +22,7 @@ use ureq::http::Response;
 /// The line of the table.
 pub const COMMAND: Command = Command {
     name: "image",
-    about: "Load, list and remove images of a cluster, without a registry",
+    about: "Build, load, save, list, name and remove images of a cluster, without a registry",
     hidden: false,
     arguments: |command| Arguments::augment_args(command),
     run: |matches, context| run(Arguments::from_arg_matches(matches)?, context),
@@ -33,6 +36,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Build an image from a folder with a Dockerfile, in the cluster
+    Build {
+        #[command(flatten)]
+        arguments: build::Arguments,
+        #[command(flatten)]
+        cluster: Named,
+    },
     /// Load images from archives, as docker save, BuildKit or skopeo write them
     Load {
         /// Archives, plain or compressed with gzip; - is standard input
@@ -49,6 +59,35 @@ enum Action {
         #[command(flatten)]
         cluster: Named,
     },
+    /// Save an image to an archive that image load and Docker take
+    Save {
+        /// Its name, or an ID of at least six digits
+        #[arg(value_name = "IMAGE")]
+        image: String,
+        /// The archive, which is replaced
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        cluster: Named,
+    },
+    /// Give an image one more name
+    Tag {
+        /// Its name, or an ID of at least six digits
+        #[arg(value_name = "IMAGE")]
+        source: String,
+        /// The further name
+        name: String,
+        #[command(flatten)]
+        cluster: Named,
+    },
+    /// Have the cluster pull an image from its registry
+    Pull {
+        /// Its name
+        #[arg(value_name = "IMAGE")]
+        name: String,
+        #[command(flatten)]
+        cluster: Named,
+    },
     /// Remove images by name or ID
     Rm {
         /// Names, or IDs of at least six digits
@@ -61,6 +100,10 @@ enum Action {
 
 fn run(arguments: Arguments, context: &Context) -> Result<()> {
     match arguments.action {
+        Action::Build { arguments, cluster } => build::run(&reach(&cluster, context)?, &arguments, context),
+        Action::Save { image, file, cluster } => save::run(&reach(&cluster, context)?, &image, &file, context),
+        Action::Tag { source, name, cluster } => tag(&reach(&cluster, context)?, &source, &name, context),
+        Action::Pull { name, cluster } => pull(&reach(&cluster, context)?, &name, context),
         Action::Load { files, tag, cluster } => load(&reach(&cluster, context)?, &files, tag, context),
         Action::Ls { cluster } => list(&reach(&cluster, context)?, context),
         Action::Rm { images, cluster } => remove(&reach(&cluster, context)?, &images, context),
@@ -165,6 +208,31 @@ fn table(images: &[Listed]) -> String {
 fn short(id: &str) -> &str {
     let digits = id.trim_start_matches("sha256:");
     digits.get(..12).unwrap_or(digits)
+}
+
+fn tag(api: &Api, source: &str, name: &str, context: &Context) -> Result<()> {
+    let question = serde_json::json!({ "source": source, "name": name }).to_string();
+    let answer = api.post("/skerry/v1/images/tags", "application/json", &mut question.as_bytes());
+    let answer: serde_json::Value = read(answer.map_err(|error| refusal(error, source))?)?;
+    Ok(context.output.data(answer["name"].as_str().unwrap_or(name), &answer)?)
+}
+
+fn pull(api: &Api, name: &str, context: &Context) -> Result<()> {
+    let step = Step::begin(&context.output, format!("Pulling {name}"));
+    let question = serde_json::json!({ "name": name }).to_string();
+    let answer = api.post("/skerry/v1/images/pulls", "application/json", &mut question.as_bytes());
+    let answer: serde_json::Value = read(answer.map_err(|error| unpulled(error, name))?)?;
+    step.done("");
+    Ok(context.output.data(answer["id"].as_str().unwrap_or_default(), &answer)?)
+}
+
+/// What keeps the machine from pulling is not ours to mend, but for the name.
+fn unpulled(error: anyhow::Error, name: &str) -> anyhow::Error {
+    let advice = "the machine must reach the registry; skerry image load and image build need none";
+    match error.downcast_ref::<Answered>() {
+        Some(answered) => Failure::new(Code::Refused, format!("{name}: {}", answered.message)).advice(advice).into(),
+        None => error.context(format!("pulling {name}")),
+    }
 }
 
 #[derive(Deserialize)]

@@ -99,6 +99,9 @@ struct Arguments {
     /// Registry that speaks plain HTTP, such as host.skerry.internal:5000; an empty one takes them back
     #[arg(long, env = "SKERRY_INSECURE_REGISTRY", value_name = "HOST:PORT", value_delimiter = ',')]
     insecure_registry: Vec<String>,
+    /// The pods' container engine: containerd, or the path of another's CRI socket on the machine [default: containerd]
+    #[arg(long, env = "SKERRY_RUNTIME", value_name = "containerd|SOCKET")]
+    runtime: Option<String>,
 }
 
 impl Arguments {
@@ -111,6 +114,7 @@ impl Arguments {
             disk_bytes: self.disk.filter(|_| counts("disk")),
             append: self.append.clone().filter(|_| counts("append")),
             insecure: if counts("insecure_registry") { self.insecure_registry.clone() } else { Vec::new() },
+            runtime: self.runtime.clone().filter(|_| counts("runtime")),
         }
     }
 

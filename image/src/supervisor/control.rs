@@ -9,12 +9,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, broadcast};
 
 /// Commands at a time.
 const CONNECTIONS_MAX: usize = 64;
+/// How long it may take until a port leads to Docker's: the Services must be known, so that both fit together.
+const DOCKER_WAIT: Duration = Duration::from_secs(15);
 /// Bytes of one request at most.
 const REQUEST_BYTES_MAX: u64 = 4096;
 
@@ -35,6 +38,8 @@ enum Request {
     GoOn {},
     /// Credentials have been written.
     Credentials {},
+    /// A port shall lead to Docker's.
+    Docker {},
 }
 
 /// Opens the socket in the working folder, in place of what an earlier supervisor left.
@@ -106,11 +111,22 @@ async fn perform(shared: &Shared, request: Request) -> Result<Value> {
             let _ = shared.credentials.try_send(());
             Value::Null
         }
+        Request::Docker {} => return docker(shared).await,
         Request::Status {} | Request::Watch {} | Request::Console {} => {
             return Ok(serde_json::to_value(&*shared.report.borrow())?);
         }
     };
     Ok(json!({"ok": true}))
+}
+
+/// The report in which a port leads to Docker's.
+async fn docker(shared: &Shared) -> Result<Value> {
+    let mut report = shared.report.subscribe();
+    // Full means that the main loop is about to look.
+    let _ = shared.docker.try_send(());
+    let leads = report.wait_for(|report| report.end.is_some() || report.docker().is_some());
+    let report = tokio::time::timeout(DOCKER_WAIT, leads).await.context("no free port leads to Docker's")??;
+    Ok(serde_json::to_value(&*report)?)
 }
 
 type Write = tokio::net::unix::OwnedWriteHalf;

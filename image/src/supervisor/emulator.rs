@@ -99,7 +99,7 @@ impl Emulator {
             cpus: settings.cpus,
             port: settings.port,
             accelerator,
-            append: &settings.append,
+            append: &settings.words(),
             handed: &outward::handed(cluster),
         };
         let mut command = Command::new(&emulator.program);

@@ -14,6 +14,8 @@ pub struct Follow {
     have: Vec<Forward>,
     /// What was said to have none, so that it is said once.
     told: Vec<Unreachable>,
+    /// Whether a port shall lead to Docker's.
+    docker: bool,
 }
 
 impl Follow {
@@ -26,7 +28,7 @@ impl Follow {
                 return Follow::default();
             }
         };
-        let have = forwards::found(&text, api_port)
+        let have: Vec<Forward> = forwards::found(&text, api_port)
             .into_iter()
             .map(|((protocol, host), guest)| Forward {
                 service: String::new(),
@@ -37,7 +39,13 @@ impl Follow {
                 preferred: host,
             })
             .collect();
-        Follow { have, told: Vec::new() }
+        let docker = have.iter().any(|forward| forward.guest == forwards::DOCKER_PORT);
+        Follow { have, told: Vec::new(), docker }
+    }
+
+    /// From the next adjustment on a port leads to Docker's.
+    pub fn want_docker(&mut self) {
+        self.docker = true;
     }
 
     /// Brings the forwards in line with the Services; returns those that there are, and what has none.
@@ -46,7 +54,8 @@ impl Follow {
         monitor: &Monitor,
         objects: &BTreeMap<String, Value>,
     ) -> (Vec<Forward>, Vec<Unreachable>) {
-        let wanted = forwards::wanted(objects.values());
+        let mut wanted = forwards::wanted(objects.values());
+        wanted.extend(self.docker.then(forwards::docker));
         self.recognise(&wanted);
         for action in forwards::plan(&wanted, &self.have, ports::is_free) {
             match action {
@@ -142,8 +151,8 @@ mod tests {
             guest: 30080,
             preferred,
         };
-        let mut follow =
-            Follow { have: vec![nameless(30080, 30080), nameless(8081, 30080), nameless(9, 9)], told: Vec::new() };
+        let have = vec![nameless(30080, 30080), nameless(8081, 30080), nameless(9, 9)];
+        let mut follow = Follow { have, told: Vec::new(), docker: false };
         let all = BTreeSet::from([wanted(30080), wanted(80)]);
         follow.recognise(&all);
         let preferred: Vec<(u16, &str)> = follow.have.iter().map(|f| (f.preferred, f.service.as_str())).collect();

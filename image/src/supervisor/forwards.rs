@@ -57,7 +57,28 @@ pub struct Unreachable {
     pub why: String,
 }
 
+/// The name that stands for Docker among those of Services, which have a namespace.
+const DOCKER: &str = "docker";
+/// Docker's port for TLS, on the machine and preferably on the host. No NodePort has it: theirs begin with 30000.
+pub const DOCKER_PORT: u16 = 2376;
+
+/// The port that leads to Docker's.
+pub fn docker() -> Wanted {
+    Wanted {
+        service: DOCKER.to_owned(),
+        protocol: Protocol::Tcp,
+        port: DOCKER_PORT,
+        guest: DOCKER_PORT,
+        preferred: DOCKER_PORT,
+    }
+}
+
 impl Forward {
+    /// Whether it leads to Docker.
+    pub fn is_docker(&self) -> bool {
+        self.service == DOCKER
+    }
+
     /// Why it has another port than it should have; nothing when it has that.
     pub fn instead(&self) -> Option<String> {
         let why = if self.preferred < UNPRIVILEGED { "is taken or needs root" } else { "is taken" };
