@@ -4,6 +4,7 @@
 //! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
 //! What must be built before, `tests::harness` says when it is missing.
 
+mod docker;
 mod faults;
 mod lifecycle;
 mod listeners;
@@ -21,9 +22,11 @@ use tests::harness;
 
 /// Every scenario. In `shop`, what takes the shop away comes last.
 const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "smoke", parts: &[smoke::STEPS] },
+    Scenario { name: "smoke", arguments: &[], parts: &[smoke::STEPS] },
+    Scenario { name: "docker", arguments: docker::ARGUMENTS, parts: &[docker::STEPS] },
     Scenario {
         name: "shop",
+        arguments: &[],
         parts: &[
             listeners::STEPS,
             serve::STEPS,

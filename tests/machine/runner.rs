@@ -18,6 +18,8 @@ pub struct Step {
 pub struct Scenario {
     /// Also the machine's name.
     pub name: &'static str,
+    /// More arguments of `skerry start`.
+    pub arguments: &'static [&'static str],
     /// Steps by theme, in order.
     pub parts: &'static [&'static [Step]],
 }
@@ -47,7 +49,7 @@ pub fn run(scenarios: &[Scenario], arguments: &[String]) -> ExitCode {
         }
         if !steps.is_empty() {
             let before = failed.len();
-            walk(scenario.name, &steps, &mut failed);
+            walk(scenario, &steps, &mut failed);
             passed += steps.len() - (failed.len() - before);
         }
     }
@@ -65,15 +67,16 @@ pub fn run(scenarios: &[Scenario], arguments: &[String]) -> ExitCode {
 }
 
 /// One machine's life.
-fn walk(scenario: &str, steps: &[(String, &Step)], failed: &mut Vec<String>) {
+fn walk(scenario: &Scenario, steps: &[(String, &Step)], failed: &mut Vec<String>) {
     let began = Instant::now();
     // A panic has printed its words already; what is left is to count it.
-    let Ok(machine) = catch_unwind(|| Machine::boot(scenario)) else {
-        println!("machine {scenario} did not boot");
+    let name = scenario.name;
+    let Ok(machine) = catch_unwind(|| Machine::boot_with(name, scenario.arguments)) else {
+        println!("machine {name} did not boot");
         failed.extend(steps.iter().map(|(full, _)| full.clone()));
         return;
     };
-    println!("machine {scenario} is up after {:.1}s", began.elapsed().as_secs_f64());
+    println!("machine {name} is up after {:.1}s", began.elapsed().as_secs_f64());
     let before = failed.len();
     for (full, step) in steps {
         let began = Instant::now();

@@ -2,17 +2,21 @@
 //! happens here. Whatever goes wrong is a panic, which whoever runs a step catches.
 
 mod built;
+mod docker;
 mod http;
 mod load;
 mod machine;
+mod page;
 mod program;
 mod stream;
 mod terminal;
 
 pub use built::{Built, target};
+pub use docker::Docker;
 pub use http::{get, post};
 pub use load::Load;
 pub use machine::Machine;
+pub use page::Page;
 pub use program::{Outcome, eventually, run};
 pub use stream::Stream;
 pub use terminal::Terminal;

@@ -106,6 +106,23 @@ impl Machine {
         }
     }
 
+    /// Runs a command of `skerry` on this machine; what it prints as JSON. Anything but success fails the test.
+    pub fn tell(&self, arguments: &[&str]) -> String {
+        self.must(arguments, LOAD)
+    }
+
+    /// Runs a command of `skerry` on this machine, which may fail.
+    pub fn attempt(&self, arguments: &[&str]) -> Outcome {
+        self.skerry(arguments, LOAD)
+    }
+
+    /// A folder beside the machines, made if need be.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder in target/");
+        folder
+    }
+
     /// Where a Service's port is on this host, once the command has seen the Service.
     pub fn door(&self, service: &str, port: u16) -> SocketAddr {
         eventually("a forwarded port", COMMAND, || {

@@ -259,15 +259,22 @@ pub const IMAGES: &[Image] = &[
     },
 ];
 
+/// Docker's client and its plug-ins, which run on this host: Debian's, of the version that the machine's Docker has.
+pub const CLIENT: &[Package] = &[
+    take("docker-cli", &["usr/bin/docker"]),
+    take("docker-buildx", &["usr/libexec/docker/cli-plugins/docker-buildx"]),
+    take("docker-compose", &["usr/libexec/docker/cli-plugins/docker-compose"]),
+];
+
 /// The image of this name.
 pub fn image(name: &str) -> Option<&'static Image> {
     IMAGES.iter().find(|image| image.name == name)
 }
 
-/// Every package that the images are made from, once.
+/// Every package that the images are made from and that runs on this host, once.
 pub fn packages() -> Vec<&'static Package> {
-    let mut all: Vec<&Package> =
-        IMAGES.iter().flat_map(|image| image.layers).flat_map(|layer| layer.packages).collect();
+    let of_images = IMAGES.iter().flat_map(|image| image.layers).flat_map(|layer| layer.packages);
+    let mut all: Vec<&Package> = of_images.chain(CLIENT).collect();
     all.sort_by_key(|package| package.name);
     all.dedup_by_key(|package| package.name);
     all

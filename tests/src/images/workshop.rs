@@ -10,12 +10,14 @@ use image::build::folders;
 use image::build::packages::fetch::{Fetcher, hexadecimal};
 use image::build::packages::lock::Lock;
 use image::build::packages::{Provider, archive as mirror, keyring};
-use image::build::unpack::Shelf;
+use image::build::tree::Tree;
+use image::build::unpack::{Shelf, unpack};
 use image::build::userland::Package;
 use image::interrupt::Interrupt;
 use image::output::{Format, Output};
 use ring::digest::{SHA256, digest};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The command that renews the pins, as advice and in the lock file's heading.
@@ -91,6 +93,32 @@ impl Workshop {
         write_whole(&place, &bytes)?;
         write_whole(&mark, identity.as_bytes())?;
         Ok(place)
+    }
+
+    /// Docker's client below `folder`, made unless it is there: the path of the program. Its plug-ins are where it looks
+    /// for them when `DOCKER_CONFIG` names the same folder.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub fn docker(&self, folder: &Path) -> Result<PathBuf> {
+        for package in catalog::CLIENT {
+            let mut tree = Tree::default();
+            unpack(&[package], &self.shelf, &mut tree, &Interrupt::never())?;
+            for path in package.files {
+                let name = Path::new(path).file_name().context("a path of a file")?;
+                let place = if path.contains("cli-plugins") { folder.join("cli-plugins") } else { folder.to_owned() };
+                std::fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+                let place = place.join(name);
+                let content = tree.files().find(|(at, _)| at == path).map(|(_, content)| content);
+                let content = content.with_context(|| format!("{} has no {path}", package.name))?;
+                if std::fs::metadata(&place).is_ok_and(|data| data.len() == content.len() as u64) {
+                    continue;
+                }
+                write_whole(&place, content)?;
+                std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755))?;
+            }
+        }
+        Ok(folder.join("docker"))
     }
 
     /// The archive's bytes.
