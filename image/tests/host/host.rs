@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,19 @@ impl Host {
 
     pub fn image(&self) -> PathBuf {
         self.folder.path().join("image")
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// Waits until a file is there.
+    pub fn wait_for_file(&self, path: &Path) {
+        let end = Instant::now() + WAIT_MAX;
+        while !path.exists() {
+            assert!(Instant::now() < end, "{} does not come", path.display());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The folder of a cluster.

@@ -1,6 +1,7 @@
 //! The host commands against an emulator that only speaks its monitor and prints milestones: what a user types, what
 //! comes out, with which exit code. No machine is booted.
 
+mod comforts;
 mod fake;
 mod host;
 
