@@ -1,14 +1,15 @@
-//! Authentication: who calls, by client certificate or bearer token. A token that is given and does not hold is a 401;
-//! no credentials at all is the anonymous user.
+//! Authentication: who calls, by client certificate, a browser's session or bearer token. What is given and does not
+//! hold is refused; no credentials at all is the anonymous user.
 
 use crate::caller::Caller;
 use crate::catalog::Catalog;
 use crate::objects;
+use crate::sessions::Sessions;
 use api::{Status, Tree, meta};
 use arc_swap::ArcSwap;
 use pki::Identity;
 use pki::token::{Claims, SigningKeys};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 use store::Store;
 
@@ -19,6 +20,8 @@ pub struct Authenticator {
     audiences: Vec<String>,
     store: Store,
     catalog: Arc<ArcSwap<Catalog>>,
+    /// Logins of browsers; set once, before the server listens. A control plane without a dashboard has none.
+    pub sessions: OnceLock<Arc<Sessions>>,
 }
 
 /// Why a token does not hold.
@@ -51,7 +54,7 @@ impl Authenticator {
         store: Store,
         catalog: Arc<ArcSwap<Catalog>>,
     ) -> Authenticator {
-        Authenticator { keys, issuer, audiences, store, catalog }
+        Authenticator { keys, issuer, audiences, store, catalog, sessions: OnceLock::new() }
     }
 
     /// The keys that tokens are signed with.
@@ -63,11 +66,12 @@ impl Authenticator {
     /// The user of a request.
     ///
     /// # Errors
-    /// 401 when a token was given that does not hold.
+    /// 401 when a token or session was given that does not hold, 403 for a session that a foreign page uses.
     pub fn caller(
         &self,
         certificate: Option<&Identity>,
         headers: &http::HeaderMap,
+        uri: &http::Uri,
         now: SystemTime,
     ) -> Result<Caller, Status> {
         if let Some(identity) = certificate {
@@ -78,6 +82,10 @@ impl Authenticator {
             if !identity.credential_id.is_empty() {
                 caller = caller.with_extra(CREDENTIAL_ID, identity.credential_id.as_str());
             }
+            return Ok(caller);
+        }
+        let session = self.sessions.get().map(|sessions| sessions.caller(headers, uri, now));
+        if let Some(caller) = session.transpose()?.flatten() {
             return Ok(caller);
         }
         match bearer(headers) {

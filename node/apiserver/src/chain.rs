@@ -8,8 +8,9 @@ use crate::catalog::Resource;
 use crate::reply::{self, Body};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
+use crate::socket::Socket;
 use crate::subresources::connect;
-use crate::{discovery, impersonate, machine, paths, verbs};
+use crate::{browser, discovery, impersonate, machine, paths, verbs};
 use api::Status;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -26,7 +27,7 @@ pub async fn answer(
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let now = std::time::SystemTime::from(server.world.clock.now());
-    match server.authenticator.caller(certificate, request.headers(), now) {
+    match server.authenticator.caller(certificate, request.headers(), request.uri(), now) {
         Ok(caller) => answer_as(server, caller, request).await,
         Err(status) => reply::failure(&status, accept(request.headers())),
     }
@@ -67,7 +68,7 @@ pub struct Incoming {
     pub body: Body,
 }
 
-async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Result<http::Response<Body>, Status> {
+async fn route(server: &Arc<Server>, caller: Caller, mut incoming: Incoming) -> Result<http::Response<Body>, Status> {
     let caller = impersonate::apply(server, caller, &incoming.parts.headers)?;
     if !machine::is_open(server, &incoming.parts.method, &incoming.info) {
         server.authorizer.check(&caller, &Action::from(&incoming.info))?;
@@ -77,18 +78,35 @@ async fn route(server: &Arc<Server>, caller: Caller, incoming: Incoming) -> Resu
         if let Some(connect) = connect::find(&resource, &incoming.info) {
             return connect::run(server, &caller, connect, incoming).await;
         }
+        let socket = socket(&mut incoming)?;
         let call = read(server, caller, resource, incoming).await?;
         let mut response = verbs::run(server, &call).await?;
         reply::warn(&mut response, &call.warnings());
-        return Ok(response);
+        return Ok(match socket {
+            Some(socket) => socket.carry(response.into_body().into_data_stream()),
+            None => response,
+        });
     }
     if let Some(answer) = discovery::answer(server, &incoming.info.path, accept(&incoming.parts.headers)) {
         return answer;
     }
-    if incoming.info.path.starts_with(machine::PREFIX) {
+    if machine::is_below(&incoming.info.path) {
         return machine::answer(server, caller, incoming).await;
     }
     paths::answer(server, &incoming)
+}
+
+/// The connection of a watch that wants a WebSocket for bytes. Its client could set no `Accept`.
+fn socket(incoming: &mut Incoming) -> Result<Option<Socket>, Status> {
+    let parts = &mut incoming.parts;
+    if incoming.info.verb != "watch" || !crate::socket::carries_bytes(&parts.headers) {
+        return Ok(None);
+    }
+    if let Some(accept) = browser::accept(&parts.headers) {
+        let value = http::HeaderValue::from_str(&accept).map_err(|error| Status::bad_request(error.to_string()))?;
+        parts.headers.insert(http::header::ACCEPT, value);
+    }
+    Socket::take(parts)
 }
 
 /// The resource of a request, in the scope that its path has: a mismatch is no such path, before the store is touched.

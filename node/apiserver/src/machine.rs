@@ -1,6 +1,6 @@
-//! The machine's own paths, below `/skerry/v1/`: what a cluster in one machine can do beyond Kubernetes. The handlers
-//! come from the `node` binary, so that this crate knows neither containerd nor the emulator; here they are found,
-//! authorized as any path that is no resource, and handed the request with its body un-read.
+//! The machine's own paths, below `/skerry/v1/` and `/dashboard/`: what a cluster in one machine can do beyond
+//! Kubernetes. The handlers come from the `node` binary, so that this crate knows neither containerd nor the emulator;
+//! here they are found, authorized as any path that is no resource, and handed the request with its body un-read.
 
 use crate::caller::Caller;
 use crate::chain::{self, Incoming};
@@ -13,8 +13,16 @@ use std::pin::Pin;
 
 pub use client::{Body, BoxError};
 
-/// What all these paths begin with.
+/// What these paths begin with.
 pub const PREFIX: &str = "/skerry/v1/";
+/// What the paths of the dashboard begin with, which people see and type.
+pub const DASHBOARD: &str = "/dashboard/";
+
+/// Whether a path is one of the machine's own.
+#[must_use]
+pub fn is_below(path: &str) -> bool {
+    path.starts_with(PREFIX) || path.starts_with(DASHBOARD)
+}
 
 /// A request for one of the machine's paths.
 pub struct Request {
@@ -50,6 +58,7 @@ pub type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// One path of the machine.
 pub struct Route {
     method: http::Method,
+    root: &'static str,
     path: &'static str,
     open: bool,
     run: Box<dyn Fn(Request) -> Work + Send + Sync>,
@@ -63,7 +72,7 @@ impl Route {
     where
         F: Future<Output = Answer> + Send + 'static,
     {
-        Route { method, path, open: false, run: Box::new(move |request| Box::pin(run(request))) }
+        Route { method, root: PREFIX, path, open: false, run: Box::new(move |request| Box::pin(run(request))) }
     }
 
     /// The same for everybody, also without credentials: the handler itself decides whom it believes.
@@ -73,9 +82,16 @@ impl Route {
         self
     }
 
+    /// The same below another root, [`DASHBOARD`] for example.
+    #[must_use]
+    pub fn below(mut self, root: &'static str) -> Route {
+        self.root = root;
+        self
+    }
+
     /// What follows this route's path in `path`, when it is for this route.
     fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(PREFIX)?.strip_prefix(self.path)?;
+        let rest = path.strip_prefix(self.root)?.strip_prefix(self.path)?;
         let fits = if self.path.ends_with('/') { !rest.is_empty() } else { rest.is_empty() };
         fits.then_some(rest)
     }

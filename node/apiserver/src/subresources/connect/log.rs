@@ -7,12 +7,11 @@ use crate::outgoing::Security;
 use crate::reply::{self, Body, full};
 use crate::request::{Query, escape};
 use crate::server::Server;
+use crate::socket::Socket;
 use api::status::GroupName;
 use api::{FieldError, FieldPath, Status, meta};
 use http::header::{self, HeaderValue};
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 
 /// Bytes of a kubelet's refusal that are read; upstream's limit.
 const REFUSAL_BYTES_MAX: usize = 50_000;
@@ -53,9 +52,9 @@ pub async fn run(server: &Server, incoming: Incoming) -> Result<http::Response<B
     if !matches!(answer.status().as_u16(), 200..=206) {
         return Err(refusal(answer, &info.name).await);
     }
-    match (wants_socket(&parts.headers), parts.extensions.remove::<OnUpgrade>()) {
-        (true, Some(connection)) => socket(&parts.headers, connection, answer.into_body()),
-        _ => Ok(reply::with_type(200, "text/plain", pass::body(answer.into_body()))),
+    match Socket::take(&mut parts)? {
+        Some(socket) => Ok(socket.carry(answer.into_body().into_data_stream())),
+        None => Ok(reply::with_type(200, "text/plain", pass::body(answer.into_body()))),
     }
 }
 
@@ -128,49 +127,6 @@ async fn refusal(answer: http::Response<hyper::body::Incoming>, name: &str) -> S
             format!("an error on the server ({text:?}) has prevented the request from succeeding ( pods/log {name})"),
         )),
     }
-}
-
-fn wants_socket(headers: &http::HeaderMap) -> bool {
-    let upgrade = headers.get(header::UPGRADE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    pass::wants_upgrade(headers) && upgrade.eq_ignore_ascii_case(wire::handshake::WEBSOCKET)
-}
-
-/// The log as messages of a WebSocket.
-fn socket(
-    headers: &http::HeaderMap,
-    connection: OnUpgrade,
-    source: hyper::body::Incoming,
-) -> Result<http::Response<Body>, Status> {
-    let offered: Vec<&str> = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(wire::handshake::names)
-        .collect();
-    let (name, base64) = wire::reader::negotiate(&offered)
-        .ok_or_else(|| Status::bad_request(format!("no WebSocket protocol of {offered:?} is spoken here")))?;
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|v| v.to_str().ok());
-    let key = key.ok_or_else(|| Status::bad_request("Sec-WebSocket-Key is missing"))?;
-    let mut answer = http::Response::new(full(""));
-    *answer.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
-    let accept = HeaderValue::from_str(&wire::handshake::accept_key(key)).map_err(Status::internal)?;
-    answer.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(wire::handshake::WEBSOCKET));
-    if !name.is_empty() {
-        answer.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
-    }
-    tokio::spawn(async move {
-        let bytes = source.into_data_stream();
-        let sent = match connection.await {
-            Ok(connection) => wire::reader::send(TokioIo::new(connection), base64, bytes).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = sent {
-            tracing::debug!(error = format!("{error:#}"), "a log over a WebSocket broke off");
-        }
-    });
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Passing requests and connections on: which headers go along, and the bytes of an upgraded connection.
 
+use crate::browser;
 use crate::outgoing::Target;
 use crate::reply::{Body, BoxError, full};
 use crate::serve::Peer;
@@ -15,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the second direction of a connection may go on when the first has ended: time for what is under way.
 const LINGER_MAX: Duration = Duration::from_secs(10);
-/// What carries a token where a header cannot be set; it is for us and nobody behind us.
-const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+/// What carries a token or a session where a header cannot be set; it is for us and nobody behind us.
+const CREDENTIAL_PROTOCOLS: [&str; 2] = ["base64url.bearer.authorization.k8s.io.", browser::PAGE_PROTOCOL];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that belong to one connection, not to the request.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -45,7 +46,8 @@ pub fn headers(parts: &http::request::Parts) -> HeaderMap {
     for name in theirs {
         headers.remove(name);
     }
-    without_bearer(&mut headers);
+    without_credentials(&mut headers);
+    browser::strip(&mut headers);
     if let Some(Peer(address)) = parts.extensions.get::<Peer>() {
         let before = headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok()).map(|v| format!("{v}, "));
         let value = format!("{}{}", before.unwrap_or_default(), address.ip().to_canonical());
@@ -61,7 +63,7 @@ pub fn headers(parts: &http::request::Parts) -> HeaderMap {
     headers
 }
 
-fn without_bearer(headers: &mut HeaderMap) {
+fn without_credentials(headers: &mut HeaderMap) {
     let offered: Vec<String> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
@@ -69,10 +71,10 @@ fn without_bearer(headers: &mut HeaderMap) {
         .flat_map(wire::handshake::names)
         .map(str::to_owned)
         .collect();
-    if offered.iter().any(|name| name.starts_with(BEARER_PROTOCOL)) {
+    let is_credential = |name: &str| CREDENTIAL_PROTOCOLS.iter().any(|start| name.starts_with(start));
+    if offered.iter().any(|name| is_credential(name)) {
         headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
-        let kept: Vec<&str> =
-            offered.iter().map(String::as_str).filter(|name| !name.starts_with(BEARER_PROTOCOL)).collect();
+        let kept: Vec<&str> = offered.iter().map(String::as_str).filter(|name| !is_credential(name)).collect();
         if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_str(&kept.join(", "))) {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
         }
