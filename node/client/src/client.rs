@@ -96,6 +96,15 @@ impl Client {
         self.call(Request::new(http::Method::GET, path.to_owned()).accept(accept)).await
     }
 
+    /// GETs a path whose answer is text, as a log is.
+    ///
+    /// # Errors
+    /// As [`Client::get_path`]. What is no UTF-8 becomes the replacement character.
+    pub async fn get_text(&self, path: &str) -> Result<String, Status> {
+        let bytes = self.bytes(Request::new(http::Method::GET, path.to_owned()).accept("*/*")).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Sends a request and reads the whole answer.
     pub(crate) async fn call<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Status> {
         let what = format!("{} {}", request.method, request.path);
