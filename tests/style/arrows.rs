@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("scheduler", "node/scheduler", &["api", "client", "pods"]),
     ("kubelet", "node/kubelet", &["api", "client", "pods", "wire", "sys", "pki"]),
     ("network", "node/network", &["api", "client", "pods", "sys"]),
-    ("dashboard", "node/dashboard", &["api", "client", "pki"]),
+    ("dashboard", "node/dashboard", &["api", "client", "pods"]),
     (
         "node",
         "node",
