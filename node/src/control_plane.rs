@@ -77,8 +77,18 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let server = opened.map_err(|e| anyhow!(e))?;
     let images = settings.containerd.as_deref().map(kubelet::images::Images::at).transpose()?;
     let docker = docker(settings, &pki, &server);
-    let means = Means { pki: pki.clone(), login: login(settings, pid1)?, images: images.clone(), docker: docker.clone() };
-    if server.machine.set(machine::routes(&means)).is_err() {
+    let names = vec![settings.name.clone(), settings.advertise.to_string()];
+    let (dashboard, sessions) = machine::dashboard::routes(&server, names);
+    let means = Means {
+        pki: pki.clone(),
+        login: login(settings, pid1)?,
+        images: images.clone(),
+        docker: docker.clone(),
+        dashboard,
+    };
+    let first =
+        server.machine.set(machine::routes(means)).is_ok() && server.authenticator.sessions.set(sessions).is_ok();
+    if !first {
         bail!("the machine's paths were set twice");
     }
     bootstrap::run(&server).await.context("creating the objects that every cluster has")?;

@@ -1,5 +1,6 @@
 //! The machine's own paths of the API (`/skerry/v1/…`): one file and one line each.
 
+pub mod dashboard;
 mod docker;
 mod images;
 pub mod login;
@@ -19,13 +20,16 @@ pub struct Means {
     pub images: Option<kubelet::images::Images>,
     /// The way to Docker from outside; none where there is no Docker.
     pub docker: Option<crate::docker::front::Front>,
+    /// The paths of the dashboard.
+    pub dashboard: Vec<apiserver::machine::Route>,
 }
 
 /// Every path.
-pub fn routes(means: &Means) -> Routes {
+pub fn routes(means: Means) -> Routes {
     let login = Arc::new(login::Login::new(means.pki.clone(), means.login.as_ref()));
     let mut routes = vec![login::authority(login.clone()), login::login(login), logs::services(), logs::logs()];
     routes.extend(means.images.iter().flat_map(images::routes));
     routes.extend(means.docker.iter().flat_map(|front| docker::routes(means.pki.clone(), front)));
+    routes.extend(means.dashboard);
     Routes::new(routes)
 }
