@@ -14,6 +14,7 @@ pub mod place;
 pub mod ports;
 pub mod preferences;
 pub mod qmp;
+pub mod relay;
 pub mod settings;
 pub mod wait;
 

@@ -3,6 +3,7 @@
 mod build;
 mod completion;
 mod config;
+mod dashboard;
 mod delete;
 mod docker_env;
 mod doctor;
@@ -18,6 +19,7 @@ mod status;
 mod stop;
 mod supervise;
 mod version;
+mod why;
 
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -56,6 +58,8 @@ pub const COMMANDS: &[Command] = &[
     delete::COMMAND,
     status::COMMAND,
     service::COMMAND,
+    dashboard::COMMAND,
+    why::COMMAND,
     image::COMMAND,
     docker_env::COMMAND,
     list::COMMAND,
