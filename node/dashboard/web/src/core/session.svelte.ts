@@ -47,7 +47,8 @@ async function failure(answer: Response): Promise<Failure> {
 
 /** Sends a request; anything but success is thrown as a `Failure`. */
 export async function call(path: string, asked: Asked = {}): Promise<Response> {
-  const headers: Record<string, string> = { 'x-skerry-page': page, accept: asked.accept ?? 'application/json' }
+  const headers: Record<string, string> = { accept: asked.accept ?? 'application/json' }
+  if (page) headers['x-skerry-page'] = page
   if (asked.type) headers['content-type'] = asked.type
   let answer: Response
   try {
@@ -83,7 +84,8 @@ export function socket(path: string, protocols: string[], accept?: string): WebS
 /** Uses the ticket of the address, or the session that this browser already has. */
 export async function enter(): Promise<void> {
   const ticket = /^#ticket=([0-9a-f]+)$/.exec(location.hash)?.[1]
-  page = localStorage.getItem(KEY) ?? ''
+  // An earlier session may have ended; a login begins without it.
+  page = ticket ? '' : (localStorage.getItem(KEY) ?? '')
   try {
     if (ticket) {
       // Gone from the address and the history before it is sent: it is good once.
