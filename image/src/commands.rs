@@ -19,6 +19,7 @@ mod status;
 mod stop;
 mod supervise;
 mod version;
+mod virtualbox;
 mod why;
 
 use crate::interrupt::Interrupt;
@@ -36,6 +37,8 @@ pub struct Context {
     /// Ctrl-C and SIGTERM; long work asks it between steps.
     pub interrupt: Interrupt,
 }
+
+pub use virtualbox::WORD as VIRTUALBOX_MACHINE;
 
 /// One command of `skerry`.
 pub struct Command {
@@ -73,6 +76,7 @@ pub const COMMANDS: &[Command] = &[
     build::COMMAND,
     version::COMMAND,
     supervise::COMMAND,
+    virtualbox::COMMAND,
 ];
 
 /// Whether a command goes on when the user's preferences cannot be read: it mends them, or asks for nothing.

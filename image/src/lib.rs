@@ -13,3 +13,4 @@ pub mod load;
 pub mod output;
 pub mod steps;
 pub mod supervisor;
+pub mod virtualbox;

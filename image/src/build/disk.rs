@@ -7,7 +7,7 @@
 mod drive;
 pub mod fat;
 pub mod gpt;
-mod iso;
+pub mod iso;
 pub mod live;
 pub mod loader;
 mod ova;

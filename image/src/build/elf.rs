@@ -29,7 +29,7 @@ pub struct Needs {
 /// When it is malformed or made for another processor.
 pub fn needs(content: &[u8]) -> Result<Needs> {
     let mut needs = Needs::default();
-    if !content.starts_with(MAGIC) {
+    if !content.starts_with(MAGIC) || is_boot_code(content) {
         return Ok(needs);
     }
     let header = FileHeader64::<Endianness>::parse(content).context("a malformed ELF file")?;
@@ -51,6 +51,13 @@ pub fn needs(content: &[u8]) -> Result<Needs> {
         }
     }
     Ok(needs)
+}
+
+/// Parts of a boot loader, which nothing loads here: of 32 bits, or not linked yet (class and type in the file's header).
+fn is_boot_code(content: &[u8]) -> bool {
+    const CLASS_32: u8 = 1;
+    const RELOCATABLE: u8 = 1;
+    content.get(4) == Some(&CLASS_32) || content.get(16) == Some(&RELOCATABLE)
 }
 
 /// Adds to the tree every library that its programs need, and those that the libraries need.

@@ -25,6 +25,17 @@ pub const DISK_BYTES: u64 = 20 << 30;
 /// Below this nothing but the system fits, bytes.
 pub const DISK_BYTES_MIN: u64 = 1 << 30;
 
+/// What runs the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// QEMU.
+    #[default]
+    Qemu,
+    /// VirtualBox, by VBoxManage.
+    Virtualbox,
+}
+
 /// What a cluster was made with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -48,6 +59,9 @@ pub struct Settings {
     /// The CRI socket of the container engine of the pods, on the machine; none for its own containerd.
     #[serde(default)]
     pub runtime: Option<String>,
+    /// What runs the machine.
+    #[serde(default)]
+    pub driver: Driver,
 }
 
 /// What a command line asks for; nothing leaves things as they are.
@@ -65,6 +79,8 @@ pub struct Wish {
     pub insecure: Vec<String>,
     /// The container engine of the pods: `containerd`, or the path of a CRI socket on the machine.
     pub runtime: Option<String>,
+    /// What runs the machine.
+    pub driver: Option<Driver>,
 }
 
 /// The word for the machine's own engine.
@@ -76,8 +92,8 @@ impl Settings {
     /// The settings of a new cluster.
     pub fn new(port: u16, image: PathBuf) -> Settings {
         let (append, insecure) = (String::new(), Vec::new());
-        let (memory_mb, cpus, disk_bytes) = (MEMORY_MB, CPUS, DISK_BYTES);
-        Settings { format: FORMAT, memory_mb, cpus, disk_bytes, port, image, append, insecure, runtime: None }
+        let (memory_mb, cpus, disk_bytes, driver) = (MEMORY_MB, CPUS, DISK_BYTES, Driver::default());
+        Settings { format: FORMAT, memory_mb, cpus, disk_bytes, port, image, append, insecure, runtime: None, driver }
     }
 
     /// These settings with what was asked for.
@@ -85,6 +101,13 @@ impl Settings {
     /// # Errors
     /// `Usage` for values out of bounds, `Refused` for a disk that would lose its end.
     pub fn with(mut self, wish: &Wish, is_new: bool) -> Result<Settings> {
+        if let Some(driver) = wish.driver.filter(|driver| *driver != self.driver) {
+            if !is_new {
+                let failure = Failure::new(Code::Refused, "the cluster was made for another --driver");
+                bail!(failure.advice("leave --driver out, or give the new cluster another --name"));
+            }
+            self.driver = driver;
+        }
         let smaller = wish.disk_bytes.filter(|bytes| !is_new && *bytes < self.disk_bytes);
         if smaller.is_some() {
             let is = self.disk_bytes >> 30;

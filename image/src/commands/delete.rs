@@ -2,9 +2,11 @@
 
 use super::start::cut;
 use super::{Command, Context};
+use crate::cluster::settings::{Driver, Settings};
 use crate::cluster::{Cluster, context as kubeconfig, life};
 use crate::exit::{Code, Failure};
 use crate::steps::Step;
+use crate::virtualbox::manage;
 use anyhow::{Context as _, Result};
 use clap::{Args, FromArgMatches};
 use serde_json::json;
@@ -48,6 +50,10 @@ async fn remove(cluster: &Cluster, context: &Context) -> Result<()> {
     }
     if let Err(error) = kubeconfig::remove(cluster) {
         context.output.warn(&format!("its context stays in your kubeconfig: {error:#}"));
+    }
+    // Settings that cannot be read are no reason to keep the rest.
+    if Settings::read(cluster).is_ok_and(|settings| settings.driver == Driver::Virtualbox) {
+        manage::forget(cluster).context("removing the machine from VirtualBox")?;
     }
     std::fs::remove_dir_all(&cluster.folder).map_err(|error| {
         Failure::new(Code::HostLacks, format!("removing {}: {error}", cluster.folder.display()))

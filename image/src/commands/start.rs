@@ -11,11 +11,12 @@ use crate::cluster::emulator::{Accelerator, CODE, DISK, STORE_KEY};
 use crate::cluster::images::Image;
 use crate::cluster::outward::Outward;
 use crate::cluster::ports::{self, Protocol};
-use crate::cluster::settings::{self, Settings, Wish};
+use crate::cluster::settings::{self, Driver, Settings, Wish};
 use crate::cluster::wait::{Wait, not_up};
 use crate::cluster::{Cluster, access, context as kubeconfig, enter, life};
 use crate::exit::{Code, Failure};
 use crate::steps::Step;
+use crate::virtualbox::manage::{self, VirtualBox};
 use anyhow::{Context as _, Result, anyhow};
 use clap::parser::ValueSource;
 use clap::{Args, FromArgMatches};
@@ -84,6 +85,9 @@ struct Arguments {
     /// How the machine's instructions are carried out
     #[arg(long, env = "SKERRY_ACCEL", value_enum, default_value_t = Choice::Auto)]
     accel: Choice,
+    /// What runs the machine: fixed when the cluster is made [default: qemu]
+    #[arg(long, env = "SKERRY_DRIVER", value_enum)]
+    driver: Option<Driver>,
     /// What to wait for
     #[arg(long, env = "SKERRY_WAIT", value_enum, default_value_t = Until::Ready)]
     wait: Until,
@@ -115,6 +119,7 @@ impl Arguments {
             append: self.append.clone().filter(|_| counts("append")),
             insecure: if counts("insecure_registry") { self.insecure_registry.clone() } else { Vec::new() },
             runtime: self.runtime.clone().filter(|_| counts("runtime")),
+            driver: self.driver,
         }
     }
 
@@ -161,7 +166,10 @@ async fn start(
     let (output, interrupt) = (&context.output, &context.interrupt);
     if !cluster.exists() {
         // What can be said before anything is made.
-        accelerator::Emulator::find()?;
+        match arguments.driver.unwrap_or_default() {
+            Driver::Qemu => drop(accelerator::Emulator::find()?),
+            Driver::Virtualbox => drop(VirtualBox::find()?),
+        }
         Image::find(arguments.image(true))?;
     }
     undo.begin()?;
@@ -220,16 +228,27 @@ async fn launch(
 ) -> Result<(Settings, Supervisor)> {
     let output = &context.output;
     let step = Step::begin(output, "Host");
-    let emulator = accelerator::Emulator::find()?;
     let known = if cluster.exists() { Some(Settings::read(cluster)?) } else { None };
     let chosen = arguments
         .image(known.is_none())
         .map(Path::to_owned)
         .or_else(|| known.as_ref().map(|known| known.image.clone()));
     let image = Image::find(chosen.as_deref())?;
-    step.at("looking whether KVM works");
-    let accelerator = accelerator::choose(arguments.accel, &emulator, &image, &context.interrupt).await?;
-    step.done(&format!("QEMU {}, {}", emulator.version, accelerator.word()));
+    let driver = known.as_ref().map(|known| known.driver).or(arguments.driver).unwrap_or_default();
+    let accelerator = match driver {
+        Driver::Qemu => {
+            let emulator = accelerator::Emulator::find()?;
+            step.at("looking whether KVM works");
+            let accelerator = accelerator::choose(arguments.accel, &emulator, &image, &context.interrupt).await?;
+            step.done(&format!("QEMU {}, {}", emulator.version, accelerator.word()));
+            accelerator
+        }
+        Driver::Virtualbox => {
+            step.done(&format!("VirtualBox {}", VirtualBox::find()?.version));
+            // It knows no other way than the processor's own.
+            Accelerator::Kvm
+        }
+    };
 
     let step = Step::begin(output, "Machine");
     let port = port(arguments, cluster, known.as_ref())?;
@@ -238,10 +257,13 @@ async fn launch(
         known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(is_new), is_new)?;
     settings.port = port;
     settings.image.clone_from(&image.folder);
-    state_disk(cluster, &settings)?;
     secrets(cluster)?;
     let (outward, warnings) = Outward::of_host(cluster, &arguments.ca, &settings.insecure)?;
     outward.write(cluster)?;
+    match settings.driver {
+        Driver::Qemu => state_disk(cluster, &settings)?,
+        Driver::Virtualbox => manage::prepare(cluster, &settings, undo.made(), &context.interrupt)?,
+    }
     settings.write(cluster)?;
     context.interrupt.check()?;
     undo.launched();

@@ -5,7 +5,7 @@ use crate::cluster::ask::{End, Report};
 use crate::cluster::emulator::{Accelerator, LOG, MONITOR, Machine, SERIAL_LOG};
 use crate::cluster::images::Image;
 use crate::cluster::qmp::{Event, Monitor};
-use crate::cluster::settings::Settings;
+use crate::cluster::settings::{Driver, Settings};
 use crate::cluster::{Cluster, accelerator, life, outward};
 use crate::exit::{Code, Failure};
 use anyhow::{Context, Result, bail};
@@ -82,8 +82,6 @@ impl Emulator {
     /// # Errors
     /// In the emulator's own words when it does not start.
     pub async fn launch(cluster: &Cluster, settings: &Settings, accelerator: Accelerator) -> Result<(Self, Report)> {
-        let emulator = accelerator::Emulator::find()?;
-        let image = Image::find(Some(&settings.image))?;
         clean(cluster)?;
         let append = |name: &str| {
             let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(cluster.path(name));
@@ -91,19 +89,11 @@ impl Emulator {
         };
         append(SERIAL_LOG)?;
         let words = append(LOG)?;
-        let machine = Machine {
-            name: &cluster.name,
-            kernel: &image.kernel(),
-            root: &image.root(),
-            memory_mb: settings.memory_mb,
-            cpus: settings.cpus,
-            port: settings.port,
-            accelerator,
-            append: &settings.words(),
-            handed: &outward::handed(cluster),
+        let mut command = match settings.driver {
+            Driver::Qemu => qemu(cluster, settings, accelerator)?,
+            Driver::Virtualbox => virtualbox(cluster)?,
         };
-        let mut command = Command::new(&emulator.program);
-        command.args(machine.arguments()).current_dir(&cluster.folder);
+        command.current_dir(&cluster.folder);
         command.stdin(Stdio::null()).stdout(words.try_clone()?).stderr(words);
         let started_ms = life::now_ms();
         let pid = sys::launch::start_detached(&mut command)?;
@@ -201,6 +191,33 @@ fn judge(reason: &str, status: Option<WaitStatus>, words: impl FnOnce() -> Strin
         // Not our child, and it told nothing: it was ended from outside.
         _ => End::Killed,
     }
+}
+
+/// The machine in QEMU.
+fn qemu(cluster: &Cluster, settings: &Settings, accelerator: Accelerator) -> Result<Command> {
+    let emulator = accelerator::Emulator::find()?;
+    let image = Image::find(Some(&settings.image))?;
+    let machine = Machine {
+        name: &cluster.name,
+        kernel: &image.kernel(),
+        root: &image.root(),
+        memory_mb: settings.memory_mb,
+        cpus: settings.cpus,
+        port: settings.port,
+        accelerator,
+        append: &settings.words(),
+        handed: &outward::handed(cluster),
+    };
+    let mut command = Command::new(&emulator.program);
+    command.args(machine.arguments());
+    Ok(command)
+}
+
+/// The machine in VirtualBox, behind this program, which opens the monitor that VirtualBox has none of.
+fn virtualbox(cluster: &Cluster) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("asking where this program lies")?);
+    command.arg(crate::commands::VIRTUALBOX_MACHINE).arg(crate::virtualbox::name(&cluster.name));
+    Ok(command)
 }
 
 fn pid_of(pid: u32) -> Pid {

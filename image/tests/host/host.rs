@@ -100,6 +100,22 @@ impl Host {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
     }
 
+    /// The same in a process group of its own, as a shell starts it.
+    pub fn spawn_group(&self, arguments: &[&str]) -> Child {
+        use std::os::unix::process::CommandExt;
+        let mut command = self.command(arguments);
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+    }
+
+    /// Waits until something holds.
+    pub fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let end = Instant::now() + WAIT_MAX;
+        while !holds() {
+            assert!(Instant::now() < end, "{what}: not yet");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Runs a command until it ends with a code.
     pub fn run_until(&self, arguments: &[&str], code: i32) -> Done {
         let end = Instant::now() + WAIT_MAX;

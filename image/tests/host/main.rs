@@ -4,6 +4,7 @@
 mod comforts;
 mod fake;
 mod host;
+mod virtualbox;
 
 use host::Host;
 use std::net::{Ipv4Addr, TcpListener};

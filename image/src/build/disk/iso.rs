@@ -71,19 +71,14 @@ fn write(parts: &Parts, file: &mut File, interrupt: &Interrupt) -> Result<()> {
         entries.push(Entry { name, at: Block(at), content });
         at += u32::try_from(content.len().div_ceil(BLOCK)).context("more than a CD holds")?;
     }
-    let blocks = u64::from(at) * BLOCK as u64;
-    let length = blocks.next_multiple_of(END_ALIGNED);
+    let length = (u64::from(at) * BLOCK as u64).next_multiple_of(END_ALIGNED);
     let total = u32::try_from(length / BLOCK as u64).context("more than a CD holds")?;
-    for (place, bytes) in [
+    let places = [
         (Block(0), mbr(&code, &entries[1], total)),
-        (DESCRIPTOR, descriptor(total)),
         (Block(17), boot_record()),
-        (Block(18), b"\xffCD001\x01".to_vec()),
-        (PATHS, path_table(FOLDER.0.to_le_bytes(), 1_u16.to_le_bytes())),
-        (PATHS_REVERSED, path_table(FOLDER.0.to_be_bytes(), 1_u16.to_be_bytes())),
-        (FOLDER, folder(&entries)),
         (CATALOG, catalog(&entries[0], &entries[1])),
-    ] {
+    ];
+    for (place, bytes) in places.into_iter().chain(headers(CD_LABEL, total, Block(18), &entries)) {
         file.seek(SeekFrom::Start(place.offset()))?;
         file.write_all(&bytes)?;
     }
@@ -94,6 +89,37 @@ fn write(parts: &Parts, file: &mut File, interrupt: &Interrupt) -> Result<()> {
     }
     file.set_len(length)?;
     Ok(())
+}
+
+/// What every CD begins with: the descriptor, the end of descriptors at `end`, and the one folder.
+fn headers(label: &str, total: u32, end: Block, entries: &[Entry<'_>]) -> [(Block, Vec<u8>); 5] {
+    [
+        (DESCRIPTOR, descriptor(label, total)),
+        (end, b"\xffCD001\x01".to_vec()),
+        (PATHS, path_table(FOLDER.0.to_le_bytes(), 1_u16.to_le_bytes())),
+        (PATHS_REVERSED, path_table(FOLDER.0.to_be_bytes(), 1_u16.to_be_bytes())),
+        (FOLDER, folder(entries)),
+    ]
+}
+
+/// A small CD that boots nothing: a configuration disk. Names are written as the standard has them, `NAME.END;1`.
+///
+/// # Errors
+/// When it would be larger than a CD.
+pub fn data(label: &str, files: &[(&'static str, &[u8])]) -> Result<Vec<u8>> {
+    let mut at = FIRST_FILE;
+    let mut entries = Vec::new();
+    for (name, content) in files {
+        entries.push(Entry { name, at: Block(at), content });
+        at += u32::try_from(content.len().div_ceil(BLOCK)).context("more than a CD holds")?;
+    }
+    let mut bytes = vec![0; Block(at).offset() as usize];
+    let contents = entries.iter().map(|entry| (entry.at, entry.content.to_vec()));
+    for (place, content) in headers(label, at, Block(17), &entries).into_iter().chain(contents) {
+        let from = place.offset() as usize;
+        bytes[from..from + content.len()].copy_from_slice(&content);
+    }
+    Ok(bytes)
 }
 
 /// For BIOSes and firmware that see the image as a disk. Two partitions, which must not overlap for UEFI: the EFI image,
@@ -126,12 +152,12 @@ fn both_short(value: u16) -> [u8; 4] {
     bytes
 }
 
-fn descriptor(blocks: u32) -> Vec<u8> {
+fn descriptor(label: &str, blocks: u32) -> Vec<u8> {
     let mut bytes = vec![0; BLOCK];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, b"\x01CD001\x01");
     put(8, &[b' '; 64]);
-    put(40, CD_LABEL.as_bytes());
+    put(40, label.as_bytes());
     put(80, &both(blocks));
     put(120, &both_short(1));
     put(124, &both_short(1));
@@ -227,6 +253,16 @@ mod tests {
         let words = bytes[..32].chunks(2).map(|word| u16::from_le_bytes([word[0], word[1]]));
         assert_eq!(words.fold(0_u16, u16::wrapping_add), 0);
         assert_eq!((bytes[32], bytes[40], bytes[64], bytes[65], bytes[104]), (0x88, 23, 0x91, 0xef, 25));
+    }
+
+    #[test]
+    fn a_configuration_disk_has_its_label_and_its_file() {
+        let bytes = data("SKERRY", &[("SKERRY.TOML;1", b"key = 1")]).unwrap();
+        assert_eq!(&bytes[0x8001..0x8006], b"CD001");
+        assert_eq!(&bytes[0x8028..0x8030], b"SKERRY  ");
+        let at = bytes.windows(13).position(|name| name == b"SKERRY.TOML;1").unwrap() - 33;
+        let block = u32::from_le_bytes(bytes[at + 2..at + 6].try_into().unwrap()) as usize;
+        assert_eq!(&bytes[block * BLOCK..block * BLOCK + 7], b"key = 1");
     }
 
     #[test]

@@ -25,6 +25,8 @@ const HEADER_BYTES: u32 = 400;
 const ABSENT: u32 = u32::MAX;
 /// Where the image's id lies.
 const ID_AT: u64 = 392;
+/// Where the size of the disk lies.
+const SIZE_AT: usize = 368;
 /// What the id of a parent's state is changed to, too, so that both change together.
 const MODIFIED_ID_AT: u64 = ID_AT + 16;
 /// Map and data begin at multiples of this.
@@ -100,6 +102,18 @@ pub fn rename(file: &mut File, id: u128) -> Result<()> {
         file.write_all(&mixed(id))?;
     }
     Ok(())
+}
+
+/// The size of the disk that a file holds, bytes.
+///
+/// # Errors
+/// When the file is no whole VDI.
+pub fn size(file: &mut File) -> Result<u64> {
+    let mut head = [0; 72 + HEADER_BYTES as usize];
+    file.seek(SeekFrom::Start(0))?;
+    file.read_exact(&mut head).context("the disk image is cut short")?;
+    ensure!(head[64..68] == SIGNATURE.to_le_bytes(), "the disk image is no VDI");
+    Ok(u64::from_le_bytes(head[SIZE_AT..SIZE_AT + 8].try_into().expect("eight bytes")))
 }
 
 #[cfg(test)]

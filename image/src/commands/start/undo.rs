@@ -5,6 +5,7 @@ use crate::cluster::wait::Wait;
 use crate::cluster::{Cluster, context};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
+use crate::virtualbox::manage::Made;
 use anyhow::Result;
 use nix::fcntl::Flock;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ pub struct Undo<'a> {
     had_folder: bool,
     had_cluster: bool,
     launched: bool,
+    made: Made,
     lock: Option<Flock<File>>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Undo<'a> {
             had_folder: cluster.folder.exists(),
             had_cluster: cluster.exists(),
             launched: false,
+            made: Made::default(),
             lock: None,
         }
     }
@@ -45,6 +48,11 @@ impl<'a> Undo<'a> {
         Ok(())
     }
 
+    /// What is made in VirtualBox is noted here.
+    pub fn made(&mut self) -> &mut Made {
+        &mut self.made
+    }
+
     /// The machine is about to be started.
     pub fn launched(&mut self) {
         self.launched = true;
@@ -52,7 +60,7 @@ impl<'a> Undo<'a> {
 
     /// Takes back what was begun. Without an interrupt a machine that was started stays as it is: its console tells
     /// what went wrong, or it comes up yet.
-    pub async fn run(&self, output: &Output, interrupted: bool) {
+    pub async fn run(&mut self, output: &Output, interrupted: bool) {
         if self.launched && !interrupted {
             return;
         }
@@ -60,6 +68,9 @@ impl<'a> Undo<'a> {
             && let Err(error) = cut(self.cluster).await
         {
             return output.warn(&format!("stopping the machine: {error:#}; skerry delete removes it"));
+        }
+        if let Err(error) = self.made.undo() {
+            output.warn(&format!("removing the machine from VirtualBox: {error:#}"));
         }
         // Without the lock the cluster is in the hands of another command.
         if self.had_cluster || self.lock.is_none() {

@@ -1,0 +1,143 @@
+//! `--driver virtualbox` against a VBoxManage that only keeps notes: what is asked of it, and what is taken back when it
+//! is missing, old, fails half-way or is interrupted. With `SKERRY_VBOXMANAGE` set, the last test asks a real one.
+
+use crate::host::Host;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// Keeps machines as files and says what VirtualBox would. `fail-at` names the command that fails, `hang-at` the one
+/// that waits to be interrupted.
+const MANAGE: &str = r#"#!/bin/sh
+notes=$(dirname "$0")/../notes
+echo "$*" >> "$notes/calls"
+case "$1 $(cat "$notes/fail-at" 2>/dev/null)" in
+    "$1 $1") echo "VBoxManage: error: The disk is full" >&2; exit 1 ;;
+esac
+case "$1 $(cat "$notes/hang-at" 2>/dev/null)" in
+    "$1 $1") touch "$notes/hangs"; exec sleep 600 ;;
+esac
+case "$1" in
+    --version) cat "$notes/version" ;;
+    showvminfo)
+        [ -e "$notes/machine" ] || { echo "VBoxManage: error: Details: code VBOX_E_OBJECT_NOT_FOUND (0x80bb0001)" >&2; exit 1; }
+        echo "VMState=\"poweroff\"" ;;
+    createvm) touch "$notes/machine" ;;
+    unregistervm) rm "$notes/machine" ;;
+    controlvm) [ "$3" != acpipowerbutton ] || echo off > "$notes/button"; [ "$3" != poweroff ] || echo off > "$notes/button" ;;
+esac
+"#;
+/// A machine that is ready at once and runs until its button is pressed.
+const HEADLESS: &str = r#"#!/bin/sh
+notes=$(dirname "$0")/../notes
+for milestone in init network disk containerd api node ready; do
+    echo "{\"skerry\":\"$milestone\",\"t_ms\":1}" >> serial.log
+done
+rm -f "$notes/button"; mkfifo "$notes/button"
+read -r _ < "$notes/button"
+echo "{\"skerry\":\"shutdown\",\"t_ms\":2}" >> serial.log
+"#;
+
+struct Played {
+    host: Host,
+    notes: PathBuf,
+}
+
+impl Played {
+    fn new(version: &str) -> Played {
+        let host = Host::new();
+        let bin = host.image().with_file_name("bin");
+        let notes = host.image().with_file_name("notes");
+        std::fs::create_dir(&notes).unwrap();
+        for (name, script) in [("VBoxManage", MANAGE), ("VBoxHeadless", HEADLESS)] {
+            std::fs::write(bin.join(name), script).unwrap();
+            std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        std::fs::write(notes.join("version"), version).unwrap();
+        let mut disk = vec![0; 1 << 20];
+        disk[64..68].copy_from_slice(&0xbeda_107f_u32.to_le_bytes());
+        disk[368..376].copy_from_slice(&(20_u64 << 30).to_le_bytes());
+        std::fs::write(host.image().join("skerry.vdi"), disk).unwrap();
+        Played { host, notes }
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.notes.join("calls")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn is_known(&self) -> bool {
+        self.notes.join("machine").exists()
+    }
+}
+
+const START: &[&str] = &["start", "--driver", "virtualbox"];
+
+#[test]
+fn a_machine_of_virtualbox_is_started_shown_stopped_and_deleted_like_any_other() {
+    let played = Played::new("7.2.22r1");
+    let start = played.host.run(START);
+    assert_eq!(start.code, 0, "{start:?}");
+    played.host.wait_for("ready");
+    let calls = played.calls();
+    assert!(calls.iter().any(|call| call.starts_with("createvm --name skerry-skerry ")), "{calls:#?}");
+    assert!(calls.iter().any(|call| call.contains("--natpf1 api,tcp,127.0.0.1,")), "{calls:#?}");
+    let folder = played.host.folder("skerry");
+    assert_eq!(folder.join("config.iso").metadata().unwrap().permissions().mode() & 0o077, 0);
+    let code = std::fs::read_to_string(folder.join("login.code")).unwrap();
+    assert!(!calls.join("\n").contains(code.trim()), "a secret on a command line");
+    let stop = played.host.run(&["stop"]);
+    assert_eq!(stop.code, 0, "{stop:?}");
+    assert!(played.calls().iter().any(|call| call == "controlvm skerry-skerry acpipowerbutton"));
+    let other = played.host.run(&["start", "--driver", "qemu"]);
+    assert_eq!(other.code, 7, "{other:?}");
+    assert_eq!(played.host.run(&["delete"]).code, 0);
+    assert!(!played.is_known() && !folder.exists());
+}
+
+#[test]
+fn a_missing_or_old_virtualbox_is_named_before_anything_is_made() {
+    let host = Host::new();
+    let missing = host.run(START);
+    assert_eq!(missing.code, 3, "{missing:?}");
+    assert!(missing.err.contains("VBoxManage is not in PATH"), "{missing:?}");
+    let played = Played::new("6.1.50r1");
+    let old = played.host.run(START);
+    assert_eq!(old.code, 3, "{old:?}");
+    assert!(old.err.contains("6.1.50") && old.err.contains("7.0 or newer"), "{old:?}");
+    assert!(!played.host.folder("skerry").exists());
+}
+
+#[test]
+fn what_virtualbox_refuses_half_way_is_taken_back() {
+    for at in ["createvm", "modifyvm", "storagectl", "storageattach"] {
+        let played = Played::new("7.0.20r1");
+        std::fs::write(played.notes.join("fail-at"), at).unwrap();
+        let failed = played.host.run(START);
+        assert_eq!(failed.code, 3, "{at}: {failed:?}");
+        assert!(failed.err.contains("The disk is full"), "{at}: {failed:?}");
+        assert!(!played.is_known() && !played.host.folder("skerry").exists(), "{at}");
+    }
+}
+
+#[test]
+fn ctrl_c_while_virtualbox_works_leaves_nothing() {
+    let played = Played::new("7.2.22r1");
+    std::fs::write(played.notes.join("hang-at"), "storagectl").unwrap();
+    let mut start = played.host.spawn_group(START);
+    played.host.until("VBoxManage works", || played.notes.join("hangs").exists());
+    // As a terminal does it: to the whole group.
+    let group = nix::unistd::Pid::from_raw(i32::try_from(start.id()).unwrap());
+    nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(start.wait().unwrap().code(), Some(130));
+    assert!(!played.is_known() && !played.host.folder("skerry").exists());
+}
+
+#[test]
+fn a_disk_that_is_cut_short_is_refused_and_nothing_is_made() {
+    let played = Played::new("7.2.22r1");
+    std::fs::write(played.host.image().join("skerry.vdi"), b"<<< Oracle").unwrap();
+    let refused = played.host.run(START);
+    assert_eq!(refused.code, 7, "{refused:?}");
+    assert!(refused.err.contains("cut short"), "{refused:?}");
+    assert!(!played.is_known() && !played.host.folder("skerry").exists());
+}
