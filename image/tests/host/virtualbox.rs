@@ -1,5 +1,5 @@
 //! `--driver virtualbox` against a VBoxManage that only keeps notes: what is asked of it, and what is taken back when it
-//! is missing, old, fails half-way or is interrupted. With `SKERRY_VBOXMANAGE` set, the last test asks a real one.
+//! is missing, old, fails half-way or is interrupted. The last test asks a real one.
 
 use crate::host::Host;
 use std::os::unix::fs::PermissionsExt;
@@ -140,4 +140,58 @@ fn a_disk_that_is_cut_short_is_refused_and_nothing_is_made() {
     assert_eq!(refused.code, 7, "{refused:?}");
     assert!(refused.err.contains("cut short"), "{refused:?}");
     assert!(!played.is_known() && !played.host.folder("skerry").exists());
+}
+
+/// With the real one: `SKERRY_VBOXMANAGE=/usr/bin/VBoxManage cargo test -p image --test host real -- --ignored`, after
+/// `skerry build --format vdi,ova`. Where VirtualBox has no kernel driver, everything but the machine's running is seen.
+#[test]
+#[ignore = "needs VirtualBox 7, named by SKERRY_VBOXMANAGE, and the built image"]
+fn a_real_virtualbox_takes_the_machine_and_the_appliance() {
+    let program = std::env::var("SKERRY_VBOXMANAGE").expect("SKERRY_VBOXMANAGE names VBoxManage");
+    let image = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/image").canonicalize().unwrap();
+    let host = Host::new();
+    let around = [("SKERRY_VBOXMANAGE", program.as_str()), ("SKERRY_IMAGE", image.to_str().unwrap())];
+    let ask = |words: &[&str]| {
+        let output = std::process::Command::new(&program).args(words).output().expect("VBoxManage starts");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.success(), text)
+    };
+    let look = |name: &str| ask(&["showvminfo", name, "--machinereadable"]);
+
+    let start = host.run_with(&["start", "--name", "vbox-test", "--driver", "virtualbox", "--disk", "24G"], &around);
+    assert!([0, 5].contains(&start.code), "{start:?}");
+    let (is_known, about) = look("skerry-vbox-test");
+    assert!(is_known && about.contains("nic1=\"nat\"") && about.contains(",tcp,127.0.0.1,"), "{about}");
+    assert!(about.contains("uartmode1=\"file,") && about.contains("disk.vdi"), "{about}");
+    let kept = host.folder("vbox-test").join("disk.vdi");
+    assert!(ask(&["showmediuminfo", "disk", kept.to_str().unwrap()]).1.contains("24576 MBytes"));
+    let again = host.run_with(&["start", "--name", "vbox-test"], &around);
+    assert_eq!(again.code, start.code, "{again:?}");
+    let delete = host.run_with(&["delete", "--name", "vbox-test"], &around);
+    assert_eq!(delete.code, 0, "{delete:?}");
+    assert!(!look("skerry-vbox-test").0 && !kept.exists());
+
+    let folder = tempfile::tempdir().unwrap();
+    let import = |file: &std::path::Path| {
+        let place = folder.path().to_str().unwrap();
+        let words =
+            ["import", file.to_str().unwrap(), "--vsys", "0", "--vmname", "skerry-ova-test", "--basefolder", place];
+        ask(&words)
+    };
+    let cut = folder.path().join("cut.ova");
+    let whole = std::fs::read(image.join("skerry.ova")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let (took, said) = import(&cut);
+    assert!(!took && !look("skerry-ova-test").0, "{said}");
+    let (took, said) = import(&image.join("skerry.ova"));
+    assert!(took, "{said}");
+    let about = look("skerry-ova-test").1;
+    for line in
+        ["memory=2048", "cpus=2", "nic1=\"nat\"", "nictype1=\"82540EM\"", "storagecontrollertype0=\"IntelAhci\""]
+    {
+        assert!(about.contains(line), "{line}: {about}");
+    }
+    let exported = folder.path().join("again.ova");
+    assert!(ask(&["export", "skerry-ova-test", "-o", exported.to_str().unwrap()]).0);
+    assert!(ask(&["unregistervm", "skerry-ova-test", "--delete"]).0);
 }
