@@ -1,8 +1,9 @@
-//! What the machine says: text for people on every console, one JSON object per milestone on the serial lines.
+//! What the machine says: a page and text for people on screens, text and one JSON object per milestone on serial lines.
 //!
 //! A terminal may be stuck (XOFF, a full pipe on the host): each has a thread of its own behind a bounded queue, so
 //! that PID 1 never waits for one. It must not decide what is worth saying.
 
+use crate::screen::Screen;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::Write;
@@ -20,6 +21,7 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 enum Item {
     Line(String),
+    Page(String),
     Flush(SyncSender<()>),
 }
 
@@ -32,6 +34,7 @@ struct Output {
 #[derive(Clone, Default)]
 pub struct Console {
     outputs: Arc<Mutex<Vec<Output>>>,
+    screen: Arc<Mutex<Screen>>,
 }
 
 impl Console {
@@ -57,7 +60,7 @@ impl Console {
         self.outputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Adds one terminal; `serial` ones get the milestones as JSON, others as text.
+    /// Adds one terminal: `serial` ones get the lines as they come and milestones as JSON, others the page.
     pub fn add(&self, file: File, serial: bool) {
         let (queue, lines) = sync_channel(QUEUE_LINES);
         let started = std::thread::Builder::new().name("console".to_owned()).spawn(move || write_all(file, &lines));
@@ -68,14 +71,15 @@ impl Console {
 
     /// Says one line of text everywhere.
     pub fn say(&self, text: &str) {
-        self.send_all(&clean(text), &clean(text));
+        let text = clean(text);
+        self.draw(|screen| screen.line(&text));
+        self.send_serial(&text);
     }
 
-    /// Shows one line on screens and on no serial line, which others keep and read.
+    /// Shows text on screens and on no serial line, which others keep and read. It replaces what was shown before.
     pub fn show(&self, text: &str) {
-        for output in self.lock().iter().filter(|output| !output.serial) {
-            output.send(clean(text));
-        }
+        let lines: Vec<String> = text.lines().map(clean).collect();
+        self.draw(|screen| screen.secret(&lines.join("\n")));
     }
 
     /// Reports a milestone with the time since the kernel started.
@@ -85,19 +89,33 @@ impl Console {
 
     /// Reports a milestone that was reached `at` this time since the kernel started.
     pub fn milestone_at(&self, name: &str, at: Duration, fields: Map<String, Value>) {
-        let line = machine_line(name, at, &fields);
-        let text = plain_line(name, at, &fields);
-        self.send_all(&line, &text);
+        self.draw(|screen| {
+            screen.milestone(name, at, &fields);
+            screen.line(&plain_line(name, at, &fields));
+        });
+        self.send_serial(&machine_line(name, at, &fields));
+    }
+
+    /// Changes the page, and shows it where there is a screen.
+    fn draw(&self, change: impl FnOnce(&mut Screen)) {
+        let page = {
+            let mut screen = self.screen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            change(&mut screen);
+            screen.draw()
+        };
+        for output in self.lock().iter().filter(|output| !output.serial) {
+            output.send(Item::Page(page.clone()));
+        }
     }
 
     /// Before there are terminals, standard error is what the kernel gave us.
-    fn send_all(&self, serial: &str, screen: &str) {
+    fn send_serial(&self, line: &str) {
         let outputs = self.lock();
         if outputs.is_empty() {
-            eprintln!("{serial}");
+            eprintln!("{line}");
         }
-        for output in outputs.iter() {
-            output.send(if output.serial { serial } else { screen }.to_owned());
+        for output in outputs.iter().filter(|output| output.serial) {
+            output.send(Item::Line(line.to_owned()));
         }
     }
 
@@ -117,8 +135,8 @@ impl Console {
 }
 
 impl Output {
-    fn send(&self, line: String) {
-        match self.queue.try_send(Item::Line(line)) {
+    fn send(&self, item: Item) {
+        match self.queue.try_send(item) {
             // A terminal that nobody reads loses lines; the log files keep what matters.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
@@ -130,6 +148,7 @@ fn write_all(mut file: File, items: &Receiver<Item>) {
         match item {
             // A terminal that refuses (an unplugged line) has no other place to say so.
             Item::Line(line) => drop(file.write_all(format!("{line}\r\n").as_bytes())),
+            Item::Page(page) => drop(file.write_all(page.as_bytes())),
             Item::Flush(done) => drop(done.try_send(())),
         }
     }
@@ -155,12 +174,13 @@ fn machine_line(name: &str, at: Duration, fields: &Map<String, Value>) -> String
     line + "}"
 }
 
+/// One line for people.
 fn plain_line(name: &str, at: Duration, fields: &Map<String, Value>) -> String {
-    let mut line = format!("skerry: {name} after {:.1} s", at.as_secs_f64());
+    let mut line = format!("{name} after {:.1} s", at.as_secs_f64());
     for (key, value) in fields {
         match value {
-            Value::String(text) => line.push_str(&format!("\r\n        {key}: {}", clean(text))),
-            other => line.push_str(&format!(" {key}={other}")),
+            Value::String(text) => line.push_str(&format!(", {key} {}", clean(text))),
+            other => line.push_str(&format!(", {key} {other}")),
         }
     }
     line
@@ -219,7 +239,7 @@ mod tests {
         console.show("code 1234");
         console.flush();
         assert_eq!(std::fs::read_to_string(line.path()).unwrap(), "");
-        assert_eq!(std::fs::read_to_string(screen.path()).unwrap(), "code 1234\r\n");
+        assert!(std::fs::read_to_string(screen.path()).unwrap().contains(" code 1234\r\n"));
     }
 
     #[test]

@@ -4,4 +4,6 @@ pub mod contents;
 pub mod events;
 pub mod find;
 pub mod format;
+pub mod gpt;
+pub mod grow;
 pub mod plan;

@@ -16,6 +16,7 @@ mod net;
 mod phases;
 mod power;
 mod readiness;
+mod screen;
 mod services;
 mod shim;
 mod trampoline;

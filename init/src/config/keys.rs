@@ -75,8 +75,8 @@ keys! {
     SKIP = "skerry.boot.skip", Kind::Words, "", Stop, false, "Phases to leave out, for diagnosis.";
     SHELL = "skerry.boot.shell", Kind::Word(16), "", Default, false,
         "The terminal (such as ttyS0) that gets a shell, in an image that has one.";
-    DISK = "skerry.disk.kind", Kind::Choice(&["disk", "memory"]), "disk", Stop, false,
-        "Whether state lives on the state disk or is lost at power-off.";
+    DISK = "skerry.disk.kind", Kind::Choice(&["disk", "memory", "auto"]), "disk", Stop, false,
+        "Whether state lives on the state disk or is lost at power-off; `auto` takes a disk if there is one.";
     DISK_NAME = "skerry.disk.name", Kind::Word(20), "skerry-state", Stop, false,
         "The state disk's virtio serial number, partition name or file system label.";
     DISK_REPAIR = "skerry.disk.repair", Kind::Choice(&["safe", "all"]), "safe", Stop, false,

@@ -46,8 +46,8 @@ pub fn scan() -> io::Result<Vec<Device>> {
     Ok(names.iter().filter_map(|name| device(name)).collect())
 }
 
-/// `None` for an empty drive.
-fn device(name: &str) -> Option<Device> {
+/// One of them by its name, such as `sda4`; `None` for an empty drive.
+pub fn device(name: &str) -> Option<Device> {
     let folder = Path::new("/sys/class/block").join(name);
     let attribute = |path: &str| std::fs::read_to_string(folder.join(path)).map(|t| t.trim().to_owned());
     let uevent = attribute("uevent").unwrap_or_default();

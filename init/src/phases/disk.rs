@@ -5,7 +5,7 @@ use crate::boot::{Boot, Failure, Phase};
 use crate::config::keys::{DISK, DISK_NAME, DISK_REPAIR};
 use crate::disk::find::{self, Device};
 use crate::disk::plan::{Ended, Repair, Step, judge, plan};
-use crate::disk::{events, format};
+use crate::disk::{events, format, grow};
 use serde_json::{Map, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -20,6 +20,8 @@ pub const PHASE: Phase = Phase { name: "disk", run: |boot| Box::pin(run(boot)) }
 const VAR: &str = "/var";
 /// How long a disk may take to appear: a slow controller probes after init has started.
 const APPEAR_WAIT: Duration = Duration::from_secs(5);
+/// The same where the machine can do without: disks are there before the CD that it was booted from.
+const AUTO_WAIT: Duration = Duration::from_secs(2);
 const OPTIONS: Options = Options { read_only: false, no_suid: false, no_dev: false, no_exec: false, no_atime: true };
 
 /// Folders on the state disk: path below `/var`, mode.
@@ -41,13 +43,13 @@ const LINKS: &[(&str, &str)] = &[("run", "/run"), ("lock", "/run/lock")];
 
 async fn run(boot: &mut Boot) -> Result<(), Failure> {
     let mut fields = Map::new();
-    if boot.config.text(&DISK) == "memory" {
-        let advice = "give the machine more memory";
-        sys::mount::mount("tmpfs", Path::new(VAR), "tmpfs", OPTIONS, Some("mode=0755"))
-            .map_err(|e| Failure::new(e.to_string(), advice))?;
-        fields.insert("kind".into(), json!("memory"));
-    } else {
-        let device = wait_for_device(boot).await?;
+    let found = match boot.config.text(&DISK) {
+        "memory" => None,
+        "auto" => wait_for_device(boot, AUTO_WAIT).await?,
+        _ => Some(wait_for_device(boot, APPEAR_WAIT).await?.ok_or_else(|| absent(boot))?),
+    };
+    if let Some(device) = found {
+        let device = grow::partition(device, |text| boot.console.say(text));
         let repair = if boot.config.text(&DISK_REPAIR) == "all" { Repair::All } else { Repair::Safe };
         let mut did = Vec::new();
         for step in plan(&device, boot.config.text(&DISK_NAME), repair)? {
@@ -57,6 +59,12 @@ async fn run(boot: &mut Boot) -> Result<(), Failure> {
         fields.insert("device".into(), json!(device.path));
         fields.insert("size_mib".into(), json!(device.size_bytes >> 20));
         fields.insert("steps".into(), json!(did.join(" ")));
+    } else {
+        let advice = "give the machine more memory";
+        sys::mount::mount("tmpfs", Path::new(VAR), "tmpfs", OPTIONS, Some("mode=0755"))
+            .map_err(|e| Failure::new(e.to_string(), advice))?;
+        boot.console.say("init: there is no state disk: NOTHING of this cluster is kept when the machine is off");
+        fields.insert("kind".into(), json!("memory"));
     }
     format::bring_up(Path::new(VAR))?;
     furnish(Path::new(VAR)).map_err(|e| {
@@ -67,8 +75,8 @@ async fn run(boot: &mut Boot) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The state disk, waiting for it to appear.
-async fn wait_for_device(boot: &Boot) -> Result<Device, Failure> {
+/// The state disk, waiting for it to appear; none when it does not.
+async fn wait_for_device(boot: &Boot, wait: Duration) -> Result<Option<Device>, Failure> {
     let name = boot.config.text(&DISK_NAME).to_owned();
     let search = async {
         // Listening comes before looking, so that a disk that appears in between is not missed.
@@ -82,16 +90,20 @@ async fn wait_for_device(boot: &Boot) -> Result<Device, Failure> {
         }
     };
     let clear = "attach one state disk only, or name it by skerry.disk.name";
-    match tokio::time::timeout(APPEAR_WAIT, search).await {
-        Ok(Ok(device)) => Ok(device),
+    match tokio::time::timeout(wait, search).await {
+        Ok(Ok(device)) => Ok(Some(device)),
         Ok(Err(e)) => Err(Failure::new(std::io::Error::to_string(&e), clear)),
-        Err(_) => Err(Failure::new(
-            format!("no disk named {name} appeared within {} s", APPEAR_WAIT.as_secs()),
-            format!(
-                "attach a blank disk (QEMU: -device virtio-blk-pci,serial={name}), or boot with skerry.disk.kind=memory"
-            ),
-        )),
+        Err(_) => Ok(None),
     }
+}
+
+fn absent(boot: &Boot) -> Failure {
+    let name = boot.config.text(&DISK_NAME);
+    let advice = "boot with skerry.disk.kind=memory";
+    Failure::new(
+        format!("no disk named {name} appeared within {} s", APPEAR_WAIT.as_secs()),
+        format!("attach a blank disk (QEMU: -device virtio-blk-pci,serial={name}), or {advice}"),
+    )
 }
 
 async fn perform(boot: &Boot, step: Step, path: &str) -> Result<(), Failure> {

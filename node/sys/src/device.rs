@@ -1,4 +1,4 @@
-//! Questions to device files by ioctl.
+//! Questions and orders to device files by ioctl.
 
 use crate::{checked, said};
 use std::fs::File;
@@ -52,4 +52,50 @@ pub fn rtc_time(path: &Path) -> io::Result<RtcTime> {
     checked(result, format_args!("read the clock {}", path.display()))?;
     let [second, minute, hour, day, month, year, ..] = raw;
     Ok(RtcTime { second, minute, hour, day, month, year })
+}
+
+/// `_IO(0x12, 105)` of linux/blkpg.h.
+const BLKPG: libc::c_ulong = 0x1269;
+const BLKPG_RESIZE_PARTITION: libc::c_int = 3;
+
+/// `struct blkpg_partition` of linux/blkpg.h; lengths in bytes.
+#[repr(C)]
+struct Partition {
+    start: libc::c_longlong,
+    length: libc::c_longlong,
+    number: libc::c_int,
+    names: [u8; 128],
+}
+
+/// `struct blkpg_ioctl_arg`.
+#[repr(C)]
+struct Request {
+    operation: libc::c_int,
+    flags: libc::c_int,
+    length: libc::c_int,
+    data: *mut Partition,
+}
+
+/// Tells the kernel that a partition of `disk` has become longer, also while others of its partitions are in use.
+/// `start` and `length` are in bytes.
+pub fn resize_partition(disk: &Path, number: u32, start: u64, length: u64) -> io::Result<()> {
+    let file = File::open(disk).map_err(|e| said(format_args!("open {}", disk.display()), e))?;
+    let signed = |value: u64| libc::c_longlong::try_from(value).map_err(io::Error::other);
+    let mut partition = Partition {
+        start: signed(start)?,
+        length: signed(length)?,
+        number: libc::c_int::try_from(number).map_err(io::Error::other)?,
+        names: [0; 128],
+    };
+    let request = Request {
+        operation: BLKPG_RESIZE_PARTITION,
+        flags: 0,
+        length: size_of::<Partition>() as libc::c_int,
+        data: &raw mut partition,
+    };
+    // SAFETY: BLKPG reads one `struct blkpg_ioctl_arg`, which `request` is laid out as, and through its pointer one
+    // `struct blkpg_partition`, which `partition` is; both live until the call returns.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), BLKPG as libc::Ioctl, &raw const request) };
+    checked(result, format_args!("resize partition {number} of {}", disk.display()))?;
+    Ok(())
 }
