@@ -20,9 +20,11 @@ use pki::login::Code;
 use pki::{AuthorityName, Pki, Role};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// The issuer of service-account tokens, which is also the audience of this API.
@@ -112,25 +114,44 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
 
 /// The one-time code, and the note of its use: gone with the boot in a machine, beside the store elsewhere.
 fn login(settings: &Settings, pid1: &Pid1) -> Result<Option<machine::login::Settings>> {
+    let used = Arc::new(Notify::new());
     let code = match &settings.login_file {
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             Some(Code::parse(text.trim()).with_context(|| format!("--login-code {}", file.display()))?)
         }
-        None if settings.machine && settings.login_code.is_none() => Some(show_code(pid1)?),
+        None if settings.machine && settings.login_code.is_none() && !Path::new(SPENT).exists() => {
+            Some(show_code(pid1, used.clone())?)
+        }
         None => settings.login_code.clone(),
     };
     let (opened, spent) = match settings.machine {
-        true => (Duration::ZERO, "/run/skerry/login.spent".into()),
+        true => (Duration::ZERO, SPENT.into()),
         false => (sys::clock::since_start(), settings.data.join("login.spent")),
     };
-    Ok(code.map(|code| machine::login::Settings { code, opened, spent }))
+    Ok(code.map(|code| machine::login::Settings { code, opened, spent, used }))
 }
 
-/// A code for whoever sits before a machine that nobody gave one. On screens only: serial lines are kept and read.
-fn show_code(pid1: &Pid1) -> Result<Code> {
+/// The note of a code's use in a machine: gone with the boot.
+const SPENT: &str = "/run/skerry/login.spent";
+
+/// A code for whoever sits before a machine that nobody gave one. On screens only: serial lines are kept and read. It
+/// goes from there when it counts no more.
+fn show_code(pid1: &Pid1, used: Arc<Notify>) -> Result<Code> {
     let code = Code::generate()?;
-    pid1.show(&format!("to get a kubeconfig within ten minutes: skerry login HOST:PORT --code {}", *code.to_text()));
+    pid1.show(&format!(
+        "To get a kubeconfig, once and within ten minutes of the boot:\n  skerry login HOST:6443 --code {}\nHOST is the \
+         address above. Behind NAT it is 127.0.0.1 with the port that the host forwards to 6443.",
+        *code.to_text()
+    ));
+    let left = pki::login::WINDOW.saturating_sub(sys::clock::since_start());
+    let pid1 = pid1.clone();
+    tokio::spawn(async move {
+        pid1.show(tokio::select! {
+            () = used.notified() => "The code for a kubeconfig was used. Restart the machine for another one.",
+            () = tokio::time::sleep(left) => "The code for a kubeconfig has expired. Restart the machine for another one.",
+        });
+    });
     Ok(code)
 }
 

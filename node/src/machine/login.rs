@@ -18,6 +18,7 @@ use pki::{AuthorityName, Pki};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
 
 /// Bytes of a login's body: a signing request of one key has about 500.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub opened: Duration,
     /// A file that does not outlive the boot; it holds the request that was granted.
     pub spent: PathBuf,
+    /// Told when the code has been used.
+    pub used: Arc<Notify>,
 }
 
 /// The state of the login.
@@ -42,6 +45,7 @@ pub struct Login {
     pki: Arc<Pki>,
     window: Option<Mutex<Window>>,
     spent: PathBuf,
+    used: Arc<Notify>,
 }
 
 impl Login {
@@ -53,6 +57,7 @@ impl Login {
             pki,
             window: unspent.map(|settings| Mutex::new(Window::open(settings.code.clone(), settings.opened))),
             spent: settings.map(|settings| settings.spent.clone()).unwrap_or_default(),
+            used: settings.map(|settings| settings.used.clone()).unwrap_or_default(),
         }
     }
 
@@ -69,6 +74,7 @@ impl Login {
                 refusal(refused)
             })?
         };
+        self.used.notify_one();
         // Noted before the answer: a crash in between costs a restart of the machine, never a second use.
         pki::folder::replace(&self.spent, &asked.request.der, 0o600)
             .and_then(|()| asked.request.sign_as(&authority, USER, &[GROUP], wall))
@@ -162,7 +168,8 @@ mod tests {
         };
         let pki = Arc::new(Pki::load_or_create(&folder.path().join("pki"), &request).unwrap());
         let code = Code::generate().unwrap();
-        let settings = Settings { code, opened: Duration::ZERO, spent: folder.path().join("login.spent") };
+        let settings =
+            Settings { code, opened: Duration::ZERO, spent: folder.path().join("login.spent"), used: Arc::default() };
         Setting { folder, pki, settings }
     }
 
