@@ -4,6 +4,7 @@
 //! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
 //! What must be built before, `tests::harness` says when it is missing.
 
+mod disk;
 mod docker;
 mod faults;
 mod lifecycle;
@@ -41,6 +42,9 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// Tests that start machines of their own.
+const LONE: &[&[runner::Lone]] = &[disk::LONE];
+
 fn main() -> std::process::ExitCode {
-    runner::run(SCENARIOS, &std::env::args().skip(1).collect::<Vec<_>>())
+    runner::run(SCENARIOS, LONE, &std::env::args().skip(1).collect::<Vec<_>>())
 }

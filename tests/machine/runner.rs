@@ -24,6 +24,20 @@ pub struct Scenario {
     pub parts: &'static [&'static [Step]],
 }
 
+/// A test that starts whatever machines it needs by itself.
+pub struct Lone {
+    /// A fact, in words.
+    pub name: &'static str,
+    /// Panics when it is none.
+    pub run: fn(),
+}
+
+/// Lone tests by the names of their functions.
+macro_rules! lone {
+    ($($test:ident),* $(,)?) => { &[$($crate::runner::Lone { name: stringify!($test), run: $test }),*] };
+}
+pub(crate) use lone;
+
 /// Steps by the names of their functions.
 macro_rules! steps {
     ($($step:ident),* $(,)?) => { &[$($crate::runner::Step { name: stringify!($step), run: $step }),*] };
@@ -31,7 +45,7 @@ macro_rules! steps {
 pub(crate) use steps;
 
 /// Runs what the arguments choose: words that are part of `scenario::step`; flags of `cargo test` are passed over.
-pub fn run(scenarios: &[Scenario], arguments: &[String]) -> ExitCode {
+pub fn run(scenarios: &[Scenario], lone: &[&[Lone]], arguments: &[String]) -> ExitCode {
     let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let only_list = arguments.iter().any(|word| word == "--list");
     let wanted = |full: &str| words.is_empty() || words.iter().any(|word| full.contains(word.as_str()));
@@ -51,6 +65,20 @@ pub fn run(scenarios: &[Scenario], arguments: &[String]) -> ExitCode {
             let before = failed.len();
             walk(scenario, &steps, &mut failed);
             passed += steps.len() - (failed.len() - before);
+        }
+    }
+    for test in lone.iter().copied().flatten() {
+        let full = format!("alone::{}", test.name);
+        match (wanted(&full), only_list) {
+            (true, false) => {
+                let began = Instant::now();
+                let is_good = catch_unwind(test.run).is_ok();
+                let word = if is_good { "ok" } else { "FAILED" };
+                println!("test {full} ... {word} ({:.1}s)", began.elapsed().as_secs_f64());
+                if is_good { passed += 1 } else { failed.push(full) }
+            }
+            (true, true) => println!("{full}: test"),
+            (false, _) => left_out += 1,
         }
     }
     if only_list {

@@ -3,6 +3,7 @@
 
 mod built;
 mod docker;
+mod emulated;
 mod http;
 mod load;
 mod machine;
@@ -13,6 +14,7 @@ mod terminal;
 
 pub use built::{Built, target};
 pub use docker::Docker;
+pub use emulated::{Emulated, firmware};
 pub use http::{get, post};
 pub use load::Load;
 pub use machine::Machine;

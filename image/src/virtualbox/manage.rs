@@ -175,7 +175,7 @@ fn settings_disk(cluster: &Cluster, config: &Settings) -> Result<()> {
         let path = cluster.path(name);
         std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     };
-    let text = settings(&read(CODE)?, &read(STORE_KEY)?, &config.append)
+    let text = settings(&read(CODE)?, &read(STORE_KEY)?, &config.words())
         .map_err(|why| Failure::new(Code::Usage, format!("--append: {why}")).advice("give it skerry.* words only"))?;
     let disk = iso::data(LABEL, &[("SKERRY.TOML;1", text.as_bytes())])?;
     pki::folder::replace(&cluster.path(CONFIG), &disk, 0o600)
