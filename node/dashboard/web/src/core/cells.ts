@@ -2,7 +2,7 @@
 // where several are mixed.
 import type { Column, Row } from './live.svelte'
 import type { Shown } from '../parts/Grid.svelte'
-import { age, secondsOf } from './time'
+import { age, duration, secondsOf } from './time'
 
 const text = (value: unknown): string => (value === null || value === undefined ? '' : String(value))
 
@@ -19,15 +19,18 @@ export function shown(columns: Column[], options: { namespaces: boolean; wide: b
       })
       return
     }
-    const cell = (row: Row): string => text(row.cells[index])
-    const isAge = /^(Last Seen|Duration|First Seen|Last Schedule)$/i.test(column.name)
+    const isAge = /^(Last Seen|First Seen|Last Schedule)$/i.test(column.name)
+    const since = (row: Row): number => secondsOf(text(row.cells[index])) + Math.max(0, now() - row.told) / 1000
+    const cell = isAge
+      ? (row: Row): string => (/^\d|invalid/.test(text(row.cells[index])) ? duration(since(row)) : text(row.cells[index]))
+      : (row: Row): string => text(row.cells[index])
     const isNumber = column.type === 'integer' || column.type === 'number'
     list.push({
       name: column.name,
       text: cell,
       soft: index > 0 && !/ready|status/i.test(column.name),
-      key: isAge
-        ? row => secondsOf(cell(row))
+      key: isAge || column.name === 'Duration'
+        ? row => (isAge ? since(row) : secondsOf(cell(row)))
         : isNumber || column.name === 'Restarts'
           ? row => parseInt(cell(row)) || 0
           : undefined

@@ -16,6 +16,8 @@ export interface Row {
   created: string
   /** Being deleted. */
   going: boolean
+  /** When the server told it: ages in its cells count from then. */
+  told: number
   cells: unknown[]
 }
 
@@ -53,6 +55,7 @@ function rowOf(row: { cells: unknown[]; object?: { metadata: Meta } }): Row {
     name: meta?.name ?? String(row.cells[0] ?? ''),
     created: meta?.creationTimestamp ?? '',
     going: Boolean(meta?.deletionTimestamp),
+    told: Date.now(),
     cells: row.cells
   }
 }
