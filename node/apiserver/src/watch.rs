@@ -3,6 +3,7 @@
 
 use crate::call::Call;
 use crate::catalog::Resource;
+use crate::clock::Clock;
 use crate::list::not_older;
 use crate::negotiate::{Encoding, Form, STREAM_TYPES, no_such_form};
 use crate::objects::{Place, Selection, put_json};
@@ -36,7 +37,7 @@ struct Stream {
     encoding: Encoding,
     /// What the rows of Tables carry of their objects.
     include: Include,
-    now: i64,
+    clock: Arc<dyn Clock>,
     watch: Watch,
     /// The state still to be shown, for watches that begin with it.
     initial: VecDeque<Arc<Entry>>,
@@ -88,7 +89,7 @@ pub async fn watch(server: &Server, call: &Call) -> Result<http::Response<Body>,
         form: accepted.form,
         encoding: accepted.encoding,
         include,
-        now: server.world.clock.now().as_second(),
+        clock: server.world.clock.clone(),
         watch,
         initial,
         initial_end: (options.initial_events == Some(true) && options.bookmarks).then_some(revision),
@@ -252,7 +253,7 @@ impl Stream {
             Form::Partial => table::partial(&object),
             Form::Table => {
                 let columns = !std::mem::replace(&mut self.told_columns, true);
-                table::of_event(&self.resource, &object, self.now, self.include, columns)
+                table::of_event(&self.resource, &object, self.clock.now().as_second(), self.include, columns)
             }
         };
         put_frame(out, kind, &shown, self.encoding, &self.schema());
