@@ -4,6 +4,7 @@
 //! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
 //! What must be built before, `tests::harness` says when it is missing.
 
+mod dashboard;
 mod disk;
 mod docker;
 mod faults;
@@ -33,6 +34,7 @@ const SCENARIOS: &[Scenario] = &[
             serve::STEPS,
             odd::STEPS,
             streams::STEPS,
+            dashboard::STEPS,
             lifecycle::STEPS,
             rolling::STEPS,
             faults::STEPS,

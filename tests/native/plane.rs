@@ -84,10 +84,15 @@ impl Plane {
         HttpsTransport::new("127.0.0.1", self.port, vec![authority], credentials).expect("a transport")
     }
 
+    /// The administrator's entry in the kubeconfig.
+    pub fn entry(&self) -> pki::kubeconfig::Entry {
+        let text = std::fs::read_to_string(self.kubeconfig()).expect("the kubeconfig");
+        pki::kubeconfig::read(&text, "skerry").expect("a kubeconfig").expect("the context skerry")
+    }
+
     /// The administrator's credentials.
     pub fn admin(&self) -> Credentials {
-        let text = std::fs::read_to_string(self.kubeconfig()).expect("the kubeconfig");
-        let entry = pki::kubeconfig::read(&text, "skerry").expect("a kubeconfig").expect("the context skerry");
+        let entry = self.entry();
         let chain = vec![CertificateDer::from_pem_slice(entry.certificate.as_bytes()).expect("a certificate")];
         let key = PrivateKeyDer::from_pem_slice(entry.key.as_bytes()).expect("a key");
         Credentials::Certificate(chain, key)

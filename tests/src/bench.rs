@@ -4,6 +4,7 @@
 
 mod boot;
 mod conditions;
+mod dashboard;
 mod figures;
 mod icount;
 mod idle;
@@ -32,6 +33,7 @@ pub struct Part {
 /// All of them, in this order: those that only want a machine share the last one that `boot` has booted.
 pub const PARTS: &[Part] = &[
     Part { name: "sizes", about: "sizes of the image and of our programs", measure: sizes::measure },
+    Part { name: "dashboard", about: "the dashboard in a browser with 10,000 pods", measure: dashboard::measure },
     Part { name: "icount", about: "time to init in instructions", measure: icount::measure },
     Part { name: "smallest", about: "the smallest memory that gets ready", measure: smallest::measure },
     Part { name: "boot", about: "milestones after power-on, and the first pod", measure: boot::measure },

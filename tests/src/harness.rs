@@ -1,6 +1,7 @@
 //! What machine tests and measurements stand on: the machine, programs with time limits, HTTP, terminals. All waiting
 //! happens here. Whatever goes wrong is a panic, which whoever runs a step catches.
 
+mod browser;
 mod built;
 mod docker;
 mod emulated;
@@ -12,6 +13,7 @@ mod program;
 mod stream;
 mod terminal;
 
+pub use browser::Browser;
 pub use built::{Built, target};
 pub use docker::Docker;
 pub use emulated::{Emulated, firmware};

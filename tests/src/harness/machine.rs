@@ -167,6 +167,18 @@ impl Machine {
         Stream::start(&mut self.kubectl_command(arguments))
     }
 
+    /// `skerry dashboard`, and the address that it gives.
+    pub fn dashboard(&self) -> (Stream, String) {
+        let serving = Stream::start(&mut self.skerry_command(&["dashboard", "--url"]));
+        let url = serving.line_with("/dashboard/#ticket=", COMMAND);
+        (serving, url)
+    }
+
+    /// `skerry why`, as people read it.
+    pub fn why(&self, namespace: &str, object: &str) -> String {
+        run(&mut self.skerry_command(&["why", object, "-n", namespace]), &[], COMMAND).out
+    }
+
     /// Starts kubectl in a terminal.
     pub fn kubectl_terminal(&self, arguments: &[&str]) -> Terminal {
         Terminal::start(&mut self.kubectl_command(arguments))
@@ -206,12 +218,16 @@ impl Machine {
     }
 
     fn skerry(&self, arguments: &[&str], limit: Duration) -> Outcome {
+        run(self.skerry_command(arguments).args(["-o", "json"]), &[], limit)
+    }
+
+    fn skerry_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.built.skerry);
-        command.args(arguments).args(["-o", "json"]);
+        command.args(arguments);
         command.env("SKERRY_NAME", &self.name).env("SKERRY_IMAGE", &self.built.image);
         command.env("XDG_DATA_HOME", self.folder.join("data")).env("XDG_CACHE_HOME", self.folder.join("cache"));
         command.env("KUBECONFIG", self.kubeconfig());
-        run(&mut command, &[], limit)
+        command
     }
 
     fn kubeconfig(&self) -> PathBuf {
