@@ -178,7 +178,11 @@ mod tests {
         let mut screen = Screen::default();
         screen.milestone("init", Duration::from_secs(1), &Map::new());
         screen.milestone("disk", Duration::from_secs(2), &fields(json!({"device": "/dev/sda4"})));
-        screen.milestone("network", Duration::from_secs(2), &fields(json!({"address": "10.250.0.1", "outer": "10.0.2.15/24"})));
+        screen.milestone(
+            "network",
+            Duration::from_secs(2),
+            &fields(json!({"address": "10.250.0.1", "outer": "10.0.2.15/24"})),
+        );
         assert!(screen.draw().contains("booting: starting the container engine"), "{}", screen.draw());
         screen.milestone("ready", Duration::from_millis(12_340), &Map::new());
         screen.secret("To get a kubeconfig:\n  skerry login HOST:6443 --code AB-CD");

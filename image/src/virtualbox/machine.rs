@@ -4,8 +4,9 @@
 
 use super::manage::VirtualBox;
 use super::{Rule, rule_name};
-use crate::cluster::emulator::MONITOR;
+use crate::cluster::emulator::{LOG, MONITOR};
 use crate::cluster::ports::Protocol;
+use crate::exit::{Code, Failure};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -144,7 +145,15 @@ fn verdict(ended: std::process::ExitStatus) -> Result<()> {
     if ended.success() {
         return Ok(());
     }
-    bail!("VirtualBox did not run the machine ({ended}); its words are above")
+    // VBoxHeadless writes where this process does, and the supervisor shows the last line.
+    let said = words(&std::fs::read_to_string(LOG).unwrap_or_default());
+    bail!(Failure::new(Code::BootFailed, format!("VirtualBox does not run the machine ({ended}): {said}")))
+}
+
+/// The complaints of VBoxHeadless in one line.
+fn words(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("VBoxHeadless: ")).collect();
+    if lines.is_empty() { "it does not say why".to_owned() } else { lines.join("; ") }
 }
 
 impl Machine {
@@ -205,6 +214,13 @@ fn said(done: Result<()>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn complaints_become_one_line() {
+        let log = "VBoxHeadless: Error -1908 in suplibOsInit!\nVBoxHeadless: Kernel driver not installed\n\nmore\n";
+        assert_eq!(words(log), "Error -1908 in suplibOsInit!; Kernel driver not installed");
+        assert_eq!(words(""), "it does not say why");
+    }
 
     #[test]
     fn the_monitors_commands_are_understood() {
