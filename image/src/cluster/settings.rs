@@ -139,7 +139,8 @@ impl Settings {
     /// The words for the kernel's command line, those of settings among them.
     pub fn words(&self) -> String {
         let runtime = self.runtime.iter().map(|socket| format!("skerry.node.runtime={socket}"));
-        let words: Vec<String> = [self.append.clone()].into_iter().filter(|text| !text.is_empty()).chain(runtime).collect();
+        let words: Vec<String> =
+            [self.append.clone()].into_iter().filter(|text| !text.is_empty()).chain(runtime).collect();
         words.join(" ")
     }
 

@@ -64,14 +64,14 @@ fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     let folder = cluster.path(FOLDER);
     certificate(&Api::of(&cluster)?, &folder)?;
     let question = json!({"do": "docker"});
-    let report = context.runtime.block_on(supervisor.ask::<Report>(&question)).context("letting a port lead to Docker's")?;
+    let report =
+        context.runtime.block_on(supervisor.ask::<Report>(&question)).context("letting a port lead to Docker's")?;
     let port = report.docker().ok_or_else(|| Failure::new(Code::NoCluster, "the machine has ended meanwhile"))?;
     let values = [format!("tcp://127.0.0.1:{port}"), "1".to_owned(), folder.display().to_string()];
     let pairs = VARIABLES.into_iter().zip(&values);
     let mut lines: Vec<String> = pairs.clone().map(|(name, value)| shell.set(name, value)).collect();
     lines.push(shell.hint(&cluster.name));
-    let value: serde_json::Map<String, Value> =
-        pairs.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let value: serde_json::Map<String, Value> = pairs.map(|(name, value)| (name.to_owned(), json!(value))).collect();
     Ok(context.output.data(&lines.join("\n"), &value)?)
 }
 

@@ -76,7 +76,8 @@ enum Action {
         #[arg(value_name = "IMAGE")]
         source: String,
         /// The further name
-        name: String,
+        #[arg(value_name = "NAME")]
+        further: String,
         #[command(flatten)]
         cluster: Named,
     },
@@ -84,7 +85,7 @@ enum Action {
     Pull {
         /// Its name
         #[arg(value_name = "IMAGE")]
-        name: String,
+        image: String,
         #[command(flatten)]
         cluster: Named,
     },
@@ -102,8 +103,8 @@ fn run(arguments: Arguments, context: &Context) -> Result<()> {
     match arguments.action {
         Action::Build { arguments, cluster } => build::run(&reach(&cluster, context)?, &arguments, context),
         Action::Save { image, file, cluster } => save::run(&reach(&cluster, context)?, &image, &file, context),
-        Action::Tag { source, name, cluster } => tag(&reach(&cluster, context)?, &source, &name, context),
-        Action::Pull { name, cluster } => pull(&reach(&cluster, context)?, &name, context),
+        Action::Tag { source, further, cluster } => tag(&reach(&cluster, context)?, &source, &further, context),
+        Action::Pull { image, cluster } => pull(&reach(&cluster, context)?, &image, context),
         Action::Load { files, tag, cluster } => load(&reach(&cluster, context)?, &files, tag, context),
         Action::Ls { cluster } => list(&reach(&cluster, context)?, context),
         Action::Rm { images, cluster } => remove(&reach(&cluster, context)?, &images, context),

@@ -32,9 +32,8 @@ impl Folder {
     /// # Errors
     /// `Refused` when one is missing or `.dockerignore` does not parse.
     pub fn open(root: &Path, dockerfile: Option<&Path>) -> Result<Folder> {
-        let lacks = |path: &Path, error: &std::io::Error| {
-            Failure::new(Code::Refused, format!("{}: {error}", path.display()))
-        };
+        let lacks =
+            |path: &Path, error: &std::io::Error| Failure::new(Code::Refused, format!("{}: {error}", path.display()));
         let root = root.canonicalize().map_err(|error| lacks(root, &error))?;
         if !root.is_dir() {
             return Err(Failure::new(Code::Refused, format!("{} is no folder", root.display())).into());

@@ -93,7 +93,8 @@ impl Progress {
         }
         match line.id.as_str() {
             TRACE => {
-                let bytes = STANDARD.decode(line.aux.as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
+                let bytes =
+                    STANDARD.decode(line.aux.as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
                 let trace = Trace::decode(bytes.as_slice()).map_err(|error| error.to_string())?;
                 Ok(self.trace(&trace))
             }

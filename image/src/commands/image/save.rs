@@ -37,7 +37,8 @@ pub fn run(api: &Api, image: &str, file: &Path, context: &Context) -> Result<()>
     let step = Step::begin(&context.output, format!("Saving {image}"));
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = |error: &dyn std::fmt::Display| {
-        Failure::new(Code::Refused, format!("{}: {error}", file.display())).advice("name a file in a folder that you may write")
+        Failure::new(Code::Refused, format!("{}: {error}", file.display()))
+            .advice("name a file in a folder that you may write")
     };
     let mut fresh = tempfile::Builder::new().prefix(".skerry-save").tempfile_in(folder).map_err(|e| cannot(&e))?;
     let blobs = blobs(&contents);
