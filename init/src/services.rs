@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn a_service_needs_only_what_the_boot_or_another_service_makes_ready() {
-        let made: Vec<&str> = ["disk", "network", "ready"].into_iter().chain(TABLE.iter().map(|service| service.name)).collect();
+        let made: Vec<&str> =
+            ["disk", "network", "ready"].into_iter().chain(TABLE.iter().map(|service| service.name)).collect();
         for service in TABLE {
             for need in service.needs {
                 assert!(made.contains(need) && *need != service.name, "{} needs {need}", service.name);

@@ -85,6 +85,20 @@ fn connected(table: &str, door: &Path) -> bool {
     })
 }
 
+/// Has the kernel let go of the files that an ended service had in memory, which count as its cgroup's until somebody
+/// else wants the room (cgroup-v2.rst, `memory.reclaim`). On a thread of its own, for the write returns when it is done.
+pub async fn give_back(cgroup: std::path::PathBuf) -> io::Result<()> {
+    let reclaim = move || {
+        let held = std::fs::read_to_string(cgroup.join("memory.current"))?;
+        match std::fs::write(cgroup.join("memory.reclaim"), held.trim()) {
+            // Not all of it: some is being written to disk, some in use by others.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            done => done,
+        }
+    };
+    tokio::task::spawn_blocking(reclaim).await.map_err(io::Error::other)?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,7 +73,12 @@ pub async fn run(
         around.services.update(service.name, |entry| entry.pid = None);
         let wait = match outcome {
             Outcome::Stop => break,
-            Outcome::Rest => continue,
+            Outcome::Rest => {
+                if let Err(e) = rest::give_back(PathBuf::from(cgroups::SYSTEM).join(service.name)).await {
+                    around.console.say(&format!("init: give back the memory of {}: {e}", service.name));
+                }
+                continue;
+            }
             Outcome::Restart => Duration::ZERO,
             Outcome::Ended(end) => {
                 let wait = backoff.ended(began.elapsed());
