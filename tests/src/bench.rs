@@ -5,6 +5,7 @@
 mod boot;
 mod conditions;
 mod dashboard;
+mod docker;
 mod figures;
 mod icount;
 mod idle;
@@ -40,6 +41,7 @@ pub const PARTS: &[Part] = &[
     Part { name: "idle", about: "host CPU of the idle machine", measure: idle::measure },
     Part { name: "memory", about: "memory of the idle machine and its processes", measure: memory::measure },
     Part { name: "pods", about: "start latency of 1 and of 20 pods", measure: pods::measure },
+    Part { name: "docker", about: "from a build to its pod, and images on their way in", measure: docker::measure },
 ];
 
 /// After what happened last, until a machine is called idle: start-up work and its timers are through by then.

@@ -115,7 +115,8 @@ async fn accept(listener: TcpListener, security: Arc<Security>) {
 
 async fn connection(security: &Security, stream: TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
-    let mut stream = timeout(HANDSHAKE_MAX, security.tls.accept(stream)).await.context("the handshake took too long")??;
+    let mut stream =
+        timeout(HANDSHAKE_MAX, security.tls.accept(stream)).await.context("the handshake took too long")??;
     if let Err(why) = judge(security, &stream) {
         tracing::warn!(why, "a client of Docker was refused");
         return timeout(HANDSHAKE_MAX, refuse(&mut stream, 403, &why)).await.context("a refused client dawdles")?;

@@ -80,7 +80,8 @@ pub fn framed(message: &impl Message) -> Bytes {
 
 /// An answer that is a success.
 pub fn answer(message: &impl Message) -> Response<Body> {
-    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let trailers =
+        HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     let whole = Whole { bytes: framed(message), trailers: Some(trailers) };
     with_type(whole.again())
 }

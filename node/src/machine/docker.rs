@@ -2,8 +2,8 @@
 //! `{"port", "certificate", "authority"}`, a certificate that is for Docker alone. `POST docker/build?…` builds an image:
 //! query and body are those of Docker's own API, and so is the answer, as it comes.
 
-use crate::docker::front::{self, Front, GROUP};
 use crate::docker::SOCKET;
+use crate::docker::front::{self, Front, GROUP};
 use anyhow::Context;
 use api::Status;
 use apiserver::machine::{Answer, BoxError, Request, Route};

@@ -9,9 +9,9 @@
 use api::Status;
 use apiserver::machine::{Answer, BoxError, Request, Route};
 use apiserver::reply;
+use futures_util::StreamExt;
 use http::Method;
 use http::header::CONTENT_LENGTH;
-use futures_util::StreamExt;
 use http_body_util::{BodyDataStream, BodyExt, StreamBody};
 use hyper::body::Frame;
 use kubelet::images::{Blob, Digest, Fault, Images, Load, Target};

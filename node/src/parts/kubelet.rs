@@ -60,8 +60,7 @@ pub fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
 
 /// Says so where people look when nobody answers at the engine's socket: the kubelet itself only goes on trying.
 fn watch_engine(around: &Around<'_>) -> JoinHandle<()> {
-    let (socket, pid1, stop) =
-        (around.settings.runtime.clone(), around.pid1.clone(), around.server.stopping.clone());
+    let (socket, pid1, stop) = (around.settings.runtime.clone(), around.pid1.clone(), around.server.stopping.clone());
     tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => return,

@@ -24,11 +24,7 @@ pub struct Snapshot {
 
 /// The chains, out of `chains`, that a container's snapshot grows out of, of the containers that count. Followed through what lies between, as Docker puts a
 /// layer of its own below a container, but not through an image to the one that it was built on.
-pub fn used(
-    snapshots: &[Snapshot],
-    chains: &HashSet<String>,
-    counts: impl Fn(&Snapshot) -> bool,
-) -> HashSet<String> {
+pub fn used(snapshots: &[Snapshot], chains: &HashSet<String>, counts: impl Fn(&Snapshot) -> bool) -> HashSet<String> {
     let parents: HashMap<&str, &str> = snapshots.iter().map(|s| (s.name.as_str(), s.parent.as_str())).collect();
     let mut found = HashSet::new();
     for snapshot in snapshots.iter().filter(|snapshot| !snapshot.committed && counts(snapshot)) {
