@@ -4,6 +4,7 @@
 mod dashboard;
 mod faults;
 mod kubelet;
+mod metrics;
 mod plane;
 mod streams;
 mod workloads;

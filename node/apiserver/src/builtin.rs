@@ -107,6 +107,7 @@ pub async fn open(
         authorizer,
         allocators,
         outgoing,
+        usage: crate::usage::Usage::default(),
         openapi: Documents::default(),
         machine: std::sync::OnceLock::new(),
         stopping: CancellationToken::new(),

@@ -56,6 +56,8 @@ pub struct Server {
     pub allocators: Allocators,
     /// Connections that the server opens itself.
     pub outgoing: Outgoing,
+    /// What nodes and pods use.
+    pub usage: crate::usage::Usage,
     /// OpenAPI documents, made when first asked for.
     pub openapi: crate::openapi::Documents,
     /// The machine's own paths; set once, before the server listens. A control plane without a machine has none.

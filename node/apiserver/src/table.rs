@@ -28,12 +28,22 @@ pub fn partial(object: &Tree) -> Tree {
 pub fn partial_list(resource: &Resource, page: &Page) -> Result<Tree, Status> {
     let item = |entry: &std::sync::Arc<store::Entry>| objects::tree(resource, entry).map(|object| partial(&object));
     let items = page.entries.iter().map(item).collect::<Result<Vec<_>, _>>()?;
-    Ok(tree!({
+    Ok(partials(metadata(page), items))
+}
+
+/// `PartialObjectMetadataList` of objects.
+#[must_use]
+pub fn partial_of<'a>(metadata: Tree, objects: impl Iterator<Item = &'a Tree>) -> Tree {
+    partials(metadata, objects.map(partial).collect())
+}
+
+fn partials(metadata: Tree, items: Vec<Tree>) -> Tree {
+    tree!({
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": (metadata(page)),
+        "metadata": metadata,
         "items": items
-    }))
+    })
 }
 
 /// What a row carries of its object.
@@ -124,6 +134,17 @@ pub fn of_page(server: &Server, call: &Call, page: &Page) -> Result<Tree, Status
     };
     let rows = page.entries.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     Ok(table(metadata(page), columns(resource), rows))
+}
+
+/// The table of objects that are in no store.
+///
+/// # Errors
+/// 400 for an unknown `includeObject`.
+pub fn of_objects(server: &Server, call: &Call, metadata: Tree, objects: &[Tree]) -> Result<Tree, Status> {
+    let include = Include::of(call)?;
+    let now = server.world.clock.now().as_second();
+    let rows = objects.iter().map(|object| row(&call.resource, object, now, include)).collect();
+    Ok(table(metadata, columns(&call.resource), rows))
 }
 
 /// The table of one object.

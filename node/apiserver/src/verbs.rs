@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::reply::Body;
 use crate::server::Server;
 use crate::write::{self, Part};
-use crate::{collection, delete, list, patch, read, reviews, subresources, watch};
+use crate::{collection, computed, delete, list, patch, read, reviews, subresources, watch};
 use api::Status;
 
 /// Answers a request.
@@ -21,6 +21,9 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
         return Err(refuse());
     }
     check_options(call)?;
+    if let Some(computed) = computed::find(resource) {
+        return computed::run(server, call, computed).await;
+    }
     if !resource.stored() {
         return reviews::run(server, call).await;
     }

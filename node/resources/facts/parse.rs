@@ -125,6 +125,7 @@ pub fn parse(text: &str, into: &mut Facts) -> Result<(), String> {
                 let group_version = group_version.clone().ok_or_else(|| at("no group version".into()))?;
                 let object = format!("{package}.{kind}");
                 let (plural, kind, singular) = (plural.to_string(), kind.to_string(), singular.to_string());
+                let singular = if singular == "-" { String::new() } else { singular };
                 block =
                     Block::Resource(Resource { group_version, object, plural, kind, singular, ..Resource::default() });
             }

@@ -23,6 +23,7 @@ mod jobs;
 mod labels_text;
 mod leases;
 mod limitranges;
+mod metrics;
 mod namespaces;
 mod networkpolicies;
 mod nodes;
@@ -91,6 +92,8 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("events.k8s.io", "events", &events::RULES),
     ("flowcontrol.apiserver.k8s.io", "flowschemas", &flowschemas::RULES),
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", &prioritylevelconfigurations::RULES),
+    ("metrics.k8s.io", "nodes", &metrics::RULES),
+    ("metrics.k8s.io", "pods", &metrics::RULES),
     ("networking.k8s.io", "ingressclasses", &ingressclasses::RULES),
     ("networking.k8s.io", "ingresses", &ingresses::RULES),
     ("networking.k8s.io", "ipaddresses", &ipaddresses::RULES),

@@ -3,7 +3,7 @@
 //! `…/node/rest` and `…/service`.
 
 mod html;
-mod kubelet;
+pub mod kubelet;
 mod log;
 mod pass;
 mod pod;

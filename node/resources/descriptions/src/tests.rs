@@ -34,7 +34,8 @@ fn reach(of: TypeId, found: &mut BTreeSet<TypeId>) {
 fn every_member_of_every_resource_is_described() {
     let all = Descriptions::unpack();
     let mut types = BTreeSet::new();
-    RESOURCES.iter().for_each(|r| reach(r.object, &mut types));
+    // The metrics API is in no description that could be taken over.
+    RESOURCES.iter().filter(|r| r.gvk.group != "metrics.k8s.io").for_each(|r| reach(r.object, &mut types));
     assert!(types.len() > 400, "{}", types.len());
     for id in types {
         let name = TYPES[usize::from(id.0)].name;

@@ -21,7 +21,11 @@ pub fn of(server: &Server, node: &str) -> Result<Target, Status> {
     target(&found)
 }
 
-fn target(node: &Tree) -> Result<Target, Status> {
+/// The kubelet that a Node tells of.
+///
+/// # Errors
+/// 500 when it says no address.
+pub fn target(node: &Tree) -> Result<Target, Status> {
     let addresses = node.list_at(&["status", "addresses"]);
     let of_kind = |kind: &&str| addresses.iter().find(|a| a.str_at(&["type"]) == Some(*kind));
     let host = ADDRESSES.iter().find_map(of_kind).and_then(|a| a.str_at(&["address"])).ok_or_else(|| {
