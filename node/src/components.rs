@@ -40,6 +40,7 @@ pub fn controllers(server: &Arc<Server>) -> JoinHandle<()> {
         Arc::new(move || world.clock.now())
     };
     let settings = controllers::Settings { root_ca_pem: server.config.ca_pem.clone(), ..Default::default() };
+    server.monitor.registry.add(settings.metrics.clone());
     keep("controllers", stop.clone(), move || {
         let server = server.clone();
         controllers::run(move |user| connect(&server, user), clock.clone(), settings.clone(), stop.clone())
@@ -51,8 +52,10 @@ pub fn scheduler(server: &Arc<Server>) -> JoinHandle<()> {
     let (server, stop) = (server.clone(), server.stopping.clone());
     let world = server.world.clone();
     let clock: scheduler::Clock = Arc::new(move || world.clock.now());
+    let metrics = Arc::new(scheduler::metrics::values());
+    server.monitor.registry.add(metrics.clone());
     keep("scheduler", stop.clone(), move || {
-        scheduler::run(connect(&server, scheduler::USER), clock.clone(), stop.clone())
+        scheduler::run(connect(&server, scheduler::USER), clock.clone(), metrics.clone(), stop.clone())
     })
 }
 

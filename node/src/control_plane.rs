@@ -105,7 +105,9 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     }
     let mut tasks = vec![components::controllers(&server), components::scheduler(&server)];
     if settings.kubelet {
-        tasks.extend(parts::start(&Around { settings, server: &server, pki: &pki, pid1 }).await?);
+        tasks.extend(
+            parts::start(&Around { settings, server: &server, pki: &pki, registry: Arc::default(), pid1 }).await?,
+        );
     }
     tasks.push(tokio::spawn(renewal::keep(pki.clone(), server.stopping.clone())));
     tasks.push(listener);

@@ -6,6 +6,8 @@ mod components;
 mod control_plane;
 mod docker;
 mod machine;
+#[cfg(test)]
+mod monitoring;
 mod parts;
 mod pid1;
 mod renewal;

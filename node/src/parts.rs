@@ -24,6 +24,8 @@ pub struct Around<'a> {
     pub server: &'a Arc<Server>,
     /// Certificates and authorities.
     pub pki: &'a Arc<Pki>,
+    /// What the kubelet's `/metrics` shows of the other parts of the node.
+    pub registry: Arc<metrics::Registry>,
     /// The way to PID 1.
     pub pid1: &'a Pid1,
 }

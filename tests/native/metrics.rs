@@ -1,9 +1,7 @@
 //! What is used, and how the parts are doing: `metrics.k8s.io` and `/metrics`.
 
 use crate::kubelet::{Node, POD};
-use crate::plane::Plane;
 use api::{Quantity, Tree, meta, tree};
-use client::Credentials;
 use std::process::Output;
 
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 /// Crate, its folder, and the crates of this workspace that it may use.
 const ARROWS: &[(&str, &str, &[&str])] = &[
     ("sys", "node/sys", &[]),
+    ("metrics", "node/metrics", &[]),
     ("api", "node/api", &[]),
     ("store", "node/store", &[]),
     ("pki", "node/pki", &[]),
@@ -14,16 +15,16 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("schema", "node/schema", &["api"]),
     ("resources", "node/resources", &["api", "schema", "pods"]),
     ("descriptions", "node/resources/descriptions", &[]),
-    ("client", "node/client", &["api"]),
+    ("client", "node/client", &["api", "metrics"]),
     (
         "apiserver",
         "node/apiserver",
-        &["api", "schema", "resources", "descriptions", "store", "pki", "wire", "pods", "client"],
+        &["api", "schema", "resources", "descriptions", "store", "pki", "wire", "pods", "client", "metrics"],
     ),
-    ("controllers", "node/controllers", &["api", "client", "pods", "pki"]),
-    ("scheduler", "node/scheduler", &["api", "client", "pods"]),
-    ("kubelet", "node/kubelet", &["api", "client", "pods", "wire", "sys", "pki"]),
-    ("network", "node/network", &["api", "client", "pods", "sys"]),
+    ("controllers", "node/controllers", &["api", "client", "pods", "pki", "metrics"]),
+    ("scheduler", "node/scheduler", &["api", "client", "pods", "metrics"]),
+    ("kubelet", "node/kubelet", &["api", "client", "pods", "wire", "sys", "pki", "metrics"]),
+    ("network", "node/network", &["api", "client", "pods", "sys", "metrics"]),
     ("dashboard", "node/dashboard", &["api", "client", "pods"]),
     (
         "node",
@@ -44,6 +45,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
             "resources",
             "schema",
             "pods",
+            "metrics",
         ],
     ),
     ("init", "init", &["sys"]),

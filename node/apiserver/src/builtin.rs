@@ -107,6 +107,7 @@ pub async fn open(
         authorizer,
         allocators,
         outgoing,
+        monitor: crate::monitor::Monitor::default(),
         usage: crate::usage::Usage::default(),
         openapi: Documents::default(),
         machine: std::sync::OnceLock::new(),

@@ -10,7 +10,7 @@ use crate::request::{Query, RequestInfo};
 use crate::server::Server;
 use crate::socket::Socket;
 use crate::subresources::connect;
-use crate::{browser, discovery, impersonate, machine, paths, verbs};
+use crate::{browser, discovery, impersonate, machine, monitor, paths, verbs};
 use api::Status;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -40,8 +40,10 @@ pub async fn answer_as(server: &Arc<Server>, caller: Caller, request: http::Requ
     let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
     let (headers, path) = (parts.headers.clone(), info.path.clone());
     tracing::trace!(verb = info.verb, path = info.path, user = caller.name(), "request");
-    let answered = route(server, caller, Incoming { info, query, parts, body }).await;
-    answered.unwrap_or_else(|status| {
+    let incoming = Incoming { info, query, parts, body };
+    let asked = monitor::Asked::begin(server, &incoming);
+    let answered = route(server, caller, incoming).await;
+    asked.answered(answered.unwrap_or_else(|status| {
         if status == Status::no_such_path() && !discovery::knows_root(server, &path) {
             return reply::text(404, "404 page not found\n");
         }
@@ -49,7 +51,7 @@ pub async fn answer_as(server: &Arc<Server>, caller: Caller, request: http::Requ
             tracing::warn!(code = status.code, message = status.message, "a request failed");
         }
         reply::failure(&status, accept(&headers))
-    })
+    }))
 }
 
 fn accept(headers: &http::HeaderMap) -> Option<&str> {

@@ -30,6 +30,7 @@ mod list;
 pub mod machine;
 mod managed;
 mod metadata;
+pub mod monitor;
 pub mod negotiate;
 pub mod objects;
 pub mod openapi;

@@ -28,6 +28,7 @@ fn find(server: &Server, path: &str, incoming: &Incoming) -> Option<Result<http:
     let trimmed = path.trim_end_matches('/');
     let answer = match trimmed {
         "/healthz" | "/livez" | "/readyz" => health(incoming),
+        "/metrics" => reply::with_type(200, metrics::MEDIA_TYPE, reply::full(crate::monitor::page(server))),
         "/version" => reply::object(200, &server.config.version.to_tree()),
         "/openid/v1/jwks" => {
             reply::with_type(200, "application/jwk-set+json", reply::full(server.authenticator.keys().key_set()))
@@ -65,7 +66,7 @@ fn known(server: &Server) -> Vec<String> {
     let mut paths: Vec<String> =
         ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/", "/healthz"]
             .iter()
-            .chain(&["/livez", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"])
+            .chain(&["/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"])
             .map(|p| (*p).to_owned())
             .collect();
     for group in catalog.groups().into_iter().filter(|g| !g.is_empty()) {

@@ -56,6 +56,8 @@ pub struct Server {
     pub allocators: Allocators,
     /// Connections that the server opens itself.
     pub outgoing: Outgoing,
+    /// What is counted, and what `/metrics` shows.
+    pub monitor: crate::monitor::Monitor,
     /// What nodes and pods use.
     pub usage: crate::usage::Usage,
     /// OpenAPI documents, made when first asked for.

@@ -5,11 +5,12 @@
 
 use crate::backoff::Backoff;
 use api::Status;
+use metrics::{Metric, Values};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -18,6 +19,31 @@ use tokio_util::sync::CancellationToken;
 /// Waits after failures of one key. Upstream's controllers begin at 5 ms too; their cap of 1000 s suits a fleet, not
 /// one machine whose user is watching.
 pub const RETRY: Backoff = Backoff { first: Duration::from_millis(5), cap: Duration::from_secs(60) };
+
+/// Upstream's bounds for the times of work queues, seconds.
+const BOUNDS: &[f64] = &[1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
+
+static ADDS: Metric = Metric::counter("workqueue_adds_total", &["name"], "Keys that were put into the queue.");
+static DEPTH: Metric = Metric::gauge("workqueue_depth", &["name"], "Keys that wait in the queue.");
+static RETRIES: Metric =
+    Metric::counter("workqueue_retries_total", &["name"], "Keys that were put off after a failure.");
+static QUEUED: Metric = Metric::histogram(
+    "workqueue_queue_duration_seconds",
+    &["name"],
+    BOUNDS,
+    "How long keys waited in the queue until a worker took them.",
+);
+static WORKED: Metric =
+    Metric::histogram("workqueue_work_duration_seconds", &["name"], BOUNDS, "How long the look at a key took.");
+
+/// What work queues tell of themselves.
+pub static METRICS: metrics::Table = &[&ADDS, &DEPTH, &RETRIES, &QUEUED, &WORKED];
+
+/// Where a queue counts, and its name there.
+struct Counted {
+    name: &'static str,
+    values: Arc<Values>,
+}
 
 struct Inner<K> {
     ready: VecDeque<K>,
@@ -28,6 +54,8 @@ struct Inner<K> {
     due: BTreeMap<K, Instant>,
     heap: BinaryHeap<Reverse<(Instant, K)>>,
     failures: HashMap<K, u32>,
+    /// Since when keys wait that are in `dirty`.
+    since: HashMap<K, Instant>,
 }
 
 /// A queue of keys.
@@ -35,6 +63,7 @@ pub struct Queue<K> {
     inner: Mutex<Inner<K>>,
     wake: Notify,
     retry: Backoff,
+    counted: OnceLock<Counted>,
 }
 
 /// What a worker says after a look at a key.
@@ -63,8 +92,24 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             due: BTreeMap::new(),
             heap: BinaryHeap::new(),
             failures: HashMap::new(),
+            since: HashMap::new(),
         };
-        Queue { inner: Mutex::new(inner), wake: Notify::new(), retry }
+        Queue { inner: Mutex::new(inner), wake: Notify::new(), retry, counted: OnceLock::new() }
+    }
+
+    /// Counts from now on under a name. What was added before counts as added now.
+    pub fn count(&self, name: &'static str, values: &Arc<Values>) {
+        let counted = self.counted.get_or_init(|| Counted { name, values: values.clone() });
+        let inner = self.lock();
+        counted.depth(&inner);
+        counted.added(inner.ready.len());
+    }
+
+    /// How many keys wait, and how many more come in later.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.ready.len(), inner.due.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K>> {
@@ -73,7 +118,15 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// Wants a key looked at.
     pub fn add(&self, key: K) {
-        if self.lock().add(key) {
+        let mut inner = self.lock();
+        let there = inner.dirty.len();
+        let wake = inner.add(key);
+        if let Some(counted) = self.counted.get() {
+            counted.added(inner.dirty.len() - there);
+            counted.depth(&inner);
+        }
+        drop(inner);
+        if wake {
             self.wake.notify_one();
         }
     }
@@ -101,6 +154,9 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         *failures += 1;
         let wait = self.retry.after(*failures);
         drop(inner);
+        if let Some(counted) = self.counted.get() {
+            counted.values.count(&RETRIES, &[counted.name]);
+        }
         self.add_after(key, wait);
     }
 
@@ -120,9 +176,18 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         loop {
             let next_due = {
                 let mut inner = self.lock();
-                inner.mature(Instant::now());
+                let (now, there) = (Instant::now(), inner.dirty.len());
+                inner.mature(now);
+                let matured = inner.dirty.len() - there;
                 if let Some(key) = inner.ready.pop_front() {
                     inner.dirty.remove(&key);
+                    let since = inner.since.remove(&key);
+                    if let Some(counted) = self.counted.get() {
+                        counted.added(matured);
+                        counted.depth(&inner);
+                        let waited = now.duration_since(since.unwrap_or(now));
+                        counted.values.observe(&QUEUED, &[counted.name], waited.as_secs_f64());
+                    }
                     inner.working.insert(key.clone());
                     if !inner.ready.is_empty() {
                         self.wake.notify_one();
@@ -155,7 +220,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> Inner<K> {
     fn add(&mut self, key: K) -> bool {
-        if !self.dirty.insert(key.clone()) || self.working.contains(&key) {
+        if !self.dirty.insert(key.clone()) {
+            return false;
+        }
+        self.since.insert(key.clone(), Instant::now());
+        if self.working.contains(&key) {
             return false;
         }
         self.ready.push_back(key);
@@ -178,6 +247,18 @@ impl<K: Clone + Eq + Hash + Ord> Inner<K> {
     }
 }
 
+impl Counted {
+    #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn added(&self, count: usize) {
+        self.values.add(&ADDS, &[self.name], count as f64);
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn depth<K>(&self, inner: &Inner<K>) {
+        self.values.set(&DEPTH, &[self.name], inner.ready.len() as f64);
+    }
+}
+
 /// Gives every key to `look`, a few at a time, until told to stop. Failures are told and tried again later.
 pub async fn work<K, F, Fut>(name: &'static str, queue: Arc<Queue<K>>, workers: usize, stop: CancellationToken, look: F)
 where
@@ -188,7 +269,11 @@ where
     let worker = || async {
         loop {
             let key = queue.take().await;
+            let began = Instant::now();
             let result = look(key.clone()).await;
+            if let Some(counted) = queue.counted.get() {
+                counted.values.observe(&WORKED, &[counted.name], began.elapsed().as_secs_f64());
+            }
             match result {
                 Ok(after) => {
                     queue.forget(&key);
@@ -251,6 +336,30 @@ mod tests {
         assert!(idle(&queue));
         queue.done(&key);
         assert_eq!(queue.take().await, "a");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_counts_what_goes_through_it() {
+        let (queue, values) = (Queue::default(), Arc::new(Values::new(&[METRICS])));
+        queue.add("before");
+        queue.count("q", &values);
+        queue.add("a");
+        queue.add("a");
+        queue.retry("late");
+        next(&queue).await;
+        next(&queue).await;
+        next(&queue).await;
+        let mut text = metrics::Text::default();
+        metrics::Source::write(&*values, &mut text);
+        let text = text.into_string();
+        for line in [
+            "workqueue_adds_total{name=\"q\"} 3",
+            "workqueue_depth{name=\"q\"} 0",
+            "workqueue_retries_total{name=\"q\"} 1",
+            "workqueue_queue_duration_seconds_count{name=\"q\"} 3",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in {text}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

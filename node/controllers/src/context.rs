@@ -37,6 +37,8 @@ pub struct Settings {
     pub node_grace: Duration,
     /// Terminated pods that may stay before the oldest are removed; upstream's 12500.
     pub terminated_pods_max: usize,
+    /// Where the controllers count.
+    pub metrics: Arc<metrics::Values>,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             volumes_path: "/var/lib/skerry/volumes".to_owned(),
             node_grace: Duration::from_secs(50),
             terminated_pods_max: 12_500,
+            metrics: Arc::new(crate::metrics::values()),
         }
     }
 }
@@ -80,6 +83,7 @@ impl Context {
         F: Fn(ObjectKey) -> Fut,
         Fut: Future<Output = Result<After, api::Status>>,
     {
+        queue.count(name, &self.settings.metrics);
         work(name, queue.clone(), WORKERS, self.stop.clone(), look).await;
     }
 }

@@ -59,6 +59,7 @@ pub fn start(context: Context) -> Life {
             () = context.stop.cancelled() => return,
             () = first => (),
         }
+        collector.queue.count("garbage-collector", &context.settings.metrics);
         tokio::select! {
             () = work("garbage-collector", collector.queue.clone(), WORKERS, context.stop.clone(), look) => (),
             () = collector.follow_discovery(&context, false) => (),

@@ -9,6 +9,7 @@ mod pods;
 mod policy;
 
 use crate::context::{Context, Life, feed, feed_orphans, feed_owners, seconds, selects};
+use crate::metrics::JOBS_FINISHED;
 use crate::owner::{claim, controlled_by, lives, settle};
 use crate::pod::{create_slowly, delete_all, is_active, is_ready};
 use crate::status::write;
@@ -185,6 +186,14 @@ impl Shell<'_> {
             condition(old, kind).is_none_or(|c| c.status != "True").then(|| condition(new, kind)).flatten()
         };
         let events = &self.context.events;
+        for (kind, result) in [("Complete", "succeeded"), ("Failed", "failed")] {
+            if let Some(end) = appeared(kind).filter(|c| c.status == "True") {
+                let mode = job.spec.as_ref().and_then(|s| s.completion_mode.as_deref()).unwrap_or("NonIndexed");
+                // Upstream names reasons of failures only.
+                let reason = if kind == "Failed" { end.reason.as_deref().unwrap_or_default() } else { "" };
+                self.context.settings.metrics.count(&JOBS_FINISHED, &[mode, result, reason]);
+            }
+        }
         if appeared("Complete").is_some_and(|c| c.status == "True") {
             events.normal(job, "Completed", "Job completed");
         }

@@ -14,6 +14,7 @@ mod garbage;
 mod history;
 mod job;
 mod load_balancer;
+pub mod metrics;
 mod namespace;
 mod node_lifecycle;
 mod owner;

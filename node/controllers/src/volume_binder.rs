@@ -205,6 +205,7 @@ pub fn start(context: Context) -> Life {
                 }
             }
         };
+        queue.count("persistent-volume-claim", &context.settings.metrics);
         // One worker for claims, so that two of them do not want the same volume.
         tokio::join!(
             client::queue::work("persistent-volume-claim", queue.clone(), 1, context.stop.clone(), look_at_claim),

@@ -49,6 +49,8 @@ pub struct Config {
     pub port: u16,
     /// What `nodeInfo.kubeletVersion` says.
     pub version: String,
+    /// Where probes are counted.
+    pub probes: std::sync::Arc<metrics::Values>,
 }
 
 impl Config {
@@ -72,6 +74,7 @@ impl Config {
             reserved_memory: 0,
             port: 10250,
             version: "v1.36.0+skerry".to_owned(),
+            probes: std::sync::Arc::new(crate::probe::values()),
         }
     }
 }

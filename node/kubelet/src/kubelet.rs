@@ -152,7 +152,7 @@ impl Kubelet {
             Recorder::new(self.client.clone(), "kubelet", &self.config.node_name, Face::Core, self.clock.clone());
         Context {
             volumes: Volumes::new(&self.config.root, objects.clone(), self.clock.clone()),
-            prober: Prober::new(exec(self.cri.clone()), told),
+            prober: Prober::new(exec(self.cri.clone()), told).counting(self.config.probes.clone()),
             recorder,
             objects,
             machine,

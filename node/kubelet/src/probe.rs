@@ -12,7 +12,7 @@ mod tcp;
 mod tracker;
 
 pub use exec::{Exec, ExecAnswer, ExecFailure, OUTPUT_BYTES_MAX};
-pub use run::{Prober, Running, Told, grace};
+pub use run::{METRICS, Prober, Running, Told, grace, values};
 pub use tracker::{Next, Tracker};
 
 use jiff::Timestamp;

@@ -21,6 +21,11 @@ pub mod view;
 pub use listen::serve;
 pub use view::{Container, Measured, Ran, Running, Runtime, Sandbox, State, Streams, View};
 
+/// The metrics that the server shows, one table a page.
+pub mod tables {
+    pub use super::usage::{CADVISOR, OWN, RESOURCE};
+}
+
 use access::Access;
 use answer::{Answer, Refusal};
 use anyhow::Result;
@@ -62,6 +67,10 @@ pub struct Settings {
     pub root: PathBuf,
     /// The present time.
     pub clock: Clock,
+    /// What other parts of the node show at `/metrics`.
+    pub registry: Arc<::metrics::Registry>,
+    /// What the probes count.
+    pub probes: Arc<::metrics::Values>,
 }
 
 impl Settings {
@@ -80,7 +89,15 @@ impl Settings {
         // No hints about authorities: every client here has one certificate, and shows it when it is asked.
         let tls = pki::tls::server(own, Some(&[]), &pki::tls::ALPN_HTTP1)?;
         let trust = ClientTrust::new(std::slice::from_ref(authority))?;
-        Ok(Settings { node: node.to_owned(), tls: Arc::new(tls), trust: Arc::new(trust), root, clock })
+        Ok(Settings {
+            node: node.to_owned(),
+            tls: Arc::new(tls),
+            trust: Arc::new(trust),
+            root,
+            clock,
+            registry: Arc::default(),
+            probes: Arc::new(crate::probe::values()),
+        })
     }
 }
 
@@ -168,6 +185,8 @@ async fn run(
         Route::Summary => usage::summary(shared).await,
         Route::Metrics => Ok(usage::own_metrics(shared)),
         Route::ResourceMetrics => usage::metrics(shared).await,
+        Route::Cadvisor => usage::cadvisor(shared).await,
+        Route::Probes => Ok(usage::probes(shared)),
         Route::Logs(object) => logs::run(shared, &object, query).await,
         Route::Exec(object) => {
             let command = query.all("command").map(str::to_owned).collect();

@@ -50,6 +50,8 @@ pub struct Config {
     pub own_networks: Vec<(IpAddr, u8)>,
     /// Names outside of the domain that are answered here, such as the host's.
     pub known: Vec<(String, IpAddr)>,
+    /// Where the DNS counts.
+    pub metrics: Arc<::metrics::Values>,
 }
 
 impl Default for Config {
@@ -64,6 +66,7 @@ impl Default for Config {
                 (IpAddr::V4(Ipv4Addr::new(10, 96, 0, 0)), 16),
             ],
             known: Vec::new(),
+            metrics: Arc::new(crate::metrics::values()),
         }
     }
 }
@@ -107,7 +110,8 @@ async fn answer_all(
     }
     let (published, synced) = feed::start(records, client.clone(), stop.clone());
     let forwarder = Arc::new(forward::Forwarder::default());
-    let responder = Arc::new(server::Responder::new(published, synced.clone(), forwarder.clone()));
+    let responder =
+        Arc::new(server::Responder::new(published, synced.clone(), forwarder.clone(), config.metrics.clone()));
     let mut tasks = tokio::task::JoinSet::new();
     for (udp, tcp) in sockets {
         tasks.spawn(server::udp(udp, responder.clone(), stop.clone()));

@@ -9,6 +9,7 @@ pub mod cni;
 pub mod dns;
 pub mod docker;
 pub mod links;
+pub mod metrics;
 pub mod nft;
 pub mod proxy;
 pub mod setup;

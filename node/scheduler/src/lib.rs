@@ -8,6 +8,7 @@ mod claims;
 mod cluster;
 mod failure;
 mod filters;
+pub mod metrics;
 mod pick;
 mod scores;
 mod shell;

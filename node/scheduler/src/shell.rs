@@ -4,8 +4,10 @@
 
 use crate::claims::{Needs, SELECTED_NODE, needs};
 use crate::cluster::Cluster;
+use crate::metrics::{ATTEMPTS, PENDING, SECONDS, TRIES};
 use crate::pick::pick;
 use crate::snapshot::PodView;
+use ::metrics::Values;
 use api::{Status, Tree};
 use client::Boxed;
 use client::backoff::Backoff;
@@ -42,6 +44,7 @@ struct Shell {
     classes: Arc<Store<StorageClass>>,
     cluster: Mutex<Cluster>,
     queue: Arc<Queue<ObjectKey>>,
+    metrics: Arc<Values>,
     /// Pods that fitted nowhere, with the tries so far.
     waiting: Mutex<HashMap<ObjectKey, Attempts>>,
     /// Pods that have a node and wait for volumes to be made on it: looked at again with every change of a claim.
@@ -78,12 +81,12 @@ fn is_ours(pod: &Pod) -> bool {
     node_of(pod).is_empty() && named == NAME && !gated && !pod.is_deleting() && !is_over(pod)
 }
 
-/// Schedules until told to stop.
-pub fn run(client: Client, clock: Clock, stop: CancellationToken) -> Boxed<'static, ()> {
-    Box::pin(schedule(client, clock, stop))
+/// Schedules until told to stop, and counts in `metrics`.
+pub fn run(client: Client, clock: Clock, metrics: Arc<Values>, stop: CancellationToken) -> Boxed<'static, ()> {
+    Box::pin(schedule(client, clock, metrics, stop))
 }
 
-async fn schedule(client: Client, clock: Clock, stop: CancellationToken) {
+async fn schedule(client: Client, clock: Clock, metrics: Arc<Values>, stop: CancellationToken) {
     let informers = Informers::new(client.clone(), stop.clone());
     let nodes = informers.of::<Node>();
     let namespaces = informers.of::<Namespace>();
@@ -97,6 +100,7 @@ async fn schedule(client: Client, clock: Clock, stop: CancellationToken) {
         classes: informers.of(),
         cluster: Mutex::default(),
         queue: Arc::default(),
+        metrics,
         waiting: Mutex::default(),
         for_volumes: Mutex::default(),
     });
@@ -115,7 +119,11 @@ async fn schedule(client: Client, clock: Clock, stop: CancellationToken) {
     }
     let look = |key: ObjectKey| {
         let shell = shell.clone();
-        async move { shell.schedule(&key).await }
+        async move {
+            let result = shell.schedule(&key).await;
+            shell.count_pending();
+            result
+        }
     };
     // One pod at a time: each decision has to see the one before.
     work("scheduler", shell.queue.clone(), 1, stop, look).await;
@@ -218,11 +226,33 @@ impl Shell {
         }
         let mut view = view;
         view.volumes = reach;
+        let began = tokio::time::Instant::now();
         let picked = pick(lock(&self.cluster).snapshot(), &view);
-        match picked {
-            Ok(node) if unmade.is_empty() => self.bind(&pod, view, &node).await,
-            Ok(node) => self.choose(key, &unmade, &node).await,
-            Err(failure) => self.refuse(&pod, &failure.to_string()).await,
+        let (result, after) = match picked {
+            Ok(node) if unmade.is_empty() => {
+                let tries = lock(&self.waiting).get(key).map_or(0, |attempts| attempts.count) + 1;
+                let bound = self.bind(&pod, view, &node).await;
+                if bound.is_ok() {
+                    self.metrics.observe(&TRIES, &[], f64::from(tries));
+                }
+                (if bound.is_ok() { "scheduled" } else { "error" }, bound)
+            }
+            // Not decided yet: it counts when the pod is bound.
+            Ok(node) => return self.choose(key, &unmade, &node).await,
+            Err(failure) => ("unschedulable", self.refuse(&pod, &failure.to_string()).await),
+        };
+        self.metrics.count(&ATTEMPTS, &[result, NAME]);
+        self.metrics.observe(&SECONDS, &[result, NAME], began.elapsed().as_secs_f64());
+        after
+    }
+
+    /// Tells how many pods wait, and for what.
+    #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn count_pending(&self) {
+        let (active, backoff) = self.queue.waiting();
+        let unschedulable = lock(&self.waiting).len().saturating_sub(backoff);
+        for (queue, count) in [("active", active), ("backoff", backoff), ("unschedulable", unschedulable)] {
+            self.metrics.set(&PENDING, &[queue], count as f64);
         }
     }
 
@@ -341,7 +371,7 @@ mod tests {
         server.put(&pod);
         let stop = CancellationToken::new();
         let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
-        let life = tokio::spawn(run(server.client(), clock, stop.clone()));
+        let life = tokio::spawn(run(server.client(), clock, Arc::new(crate::metrics::values()), stop.clone()));
         settle().await;
         let claim = server.all::<PersistentVolumeClaim>().remove(0);
         assert_eq!(claim.annotation(SELECTED_NODE), Some("n"));
@@ -364,7 +394,7 @@ mod tests {
         server.put(&pod("p", "2"));
         let stop = CancellationToken::new();
         let clock: Clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
-        let life = tokio::spawn(run(server.client(), clock, stop.clone()));
+        let life = tokio::spawn(run(server.client(), clock, Arc::new(crate::metrics::values()), stop.clone()));
         settle().await;
         let waiting = server.all::<Pod>().remove(0);
         let condition = waiting.status.unwrap().conditions.unwrap().remove(0);

@@ -39,8 +39,10 @@ pub fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
     };
     let authority = around.pki.authority(AuthorityName::Cluster);
     let own = around.pki.slot(Role::KubeletServer);
-    let served = Settings::new(&settings.name, own, authority.certificate(), config.root.clone(), clock.clone())
+    let mut served = Settings::new(&settings.name, own, authority.certificate(), config.root.clone(), clock.clone())
         .context("the kubelet's certificate")?;
+    served.registry.clone_from(&around.registry);
+    served.probes.clone_from(&config.probes);
     let address = SocketAddr::new(around.settings.bind, config.port);
     let (server, stop) = (around.server.clone(), around.server.stopping.clone());
     let user = format!("system:node:{}", settings.name);

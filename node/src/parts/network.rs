@@ -9,6 +9,7 @@ use network::setup::Setup;
 use network::{cni, dns, docker, proxy, setup};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -51,9 +52,11 @@ pub async fn start(around: &Around<'_>) -> Result<(Vec<JoinHandle<()>>, watch::R
     cni::write_config(folder, &[share]).with_context(|| format!("writing the network into {CNI_FOLDER}"))?;
     let (answers, dns_answers) = watch::channel(false);
     let network = proxy::Network { pods: vec![pods], services: vec![services], node: settings.advertise };
+    let metrics = Arc::new(network::metrics::values());
+    around.registry.add(metrics.clone());
     let tasks = vec![
-        proxy(around, proxy::Config { node: settings.name.clone(), network }),
-        dns(around, dns_address, &[pods, services], answers),
+        proxy(around, proxy::Config { node: settings.name.clone(), network, metrics: metrics.clone() }),
+        dns(around, dns_address, &[pods, services], metrics, answers),
     ];
     Ok((tasks, dns_answers))
 }
@@ -74,13 +77,20 @@ fn proxy(around: &Around<'_>, config: proxy::Config) -> JoinHandle<()> {
     })
 }
 
-fn dns(around: &Around<'_>, address: IpAddr, own: &[Cidr], answers: watch::Sender<bool>) -> JoinHandle<()> {
+fn dns(
+    around: &Around<'_>,
+    address: IpAddr,
+    own: &[Cidr],
+    metrics: Arc<metrics::Values>,
+    answers: watch::Sender<bool>,
+) -> JoinHandle<()> {
     let (server, stop) = (around.server.clone(), around.server.stopping.clone());
     let config = dns::Config {
         domain: around.settings.domain.clone(),
         addresses: vec![address],
         known: around.settings.host.iter().map(|address| (HOST_NAME.to_owned(), *address)).collect(),
         own_networks: own.iter().map(|range| (range.network(), range.prefix)).collect(),
+        metrics,
         ..dns::Config::default()
     };
     keep("dns", stop.clone(), move || {

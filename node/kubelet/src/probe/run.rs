@@ -9,6 +9,7 @@ use super::{Kind, Outcome, Subject, grpc, http, port, tcp};
 use crate::env::static_command;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Probe};
+use metrics::{Metric, Values};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -52,6 +53,22 @@ pub enum Told {
 pub struct Prober {
     exec: Exec,
     told: mpsc::UnboundedSender<Told>,
+    counts: Arc<Values>,
+}
+
+static PROBES: Metric = Metric::counter(
+    "prober_probe_total",
+    &["probe_type", "result", "container", "pod", "namespace", "pod_uid"],
+    "Probes of containers, by how they went.",
+);
+
+/// What probes count, under upstream's name.
+pub static METRICS: metrics::Table = &[&PROBES];
+
+/// No values yet.
+#[must_use]
+pub fn values() -> Values {
+    Values::new(&[METRICS])
 }
 
 /// The probes of one run of a container; dropping it stops them.
@@ -79,7 +96,13 @@ impl Prober {
     /// most one message in flight for each probe and probing.
     #[must_use]
     pub fn new(exec: Exec, told: mpsc::UnboundedSender<Told>) -> Prober {
-        Prober { exec, told }
+        Prober { exec, told, counts: Arc::new(values()) }
+    }
+
+    /// The same, counting there.
+    #[must_use]
+    pub fn counting(self, counts: Arc<Values>) -> Prober {
+        Prober { counts, ..self }
     }
 
     /// Probes a container until the handle is dropped. Must be called within a tokio runtime; `now` is the time of day.
@@ -196,6 +219,17 @@ impl One {
             outcome = self.once().await;
         }
         let kind = self.kind;
+        let result = match &outcome {
+            Outcome::Success | Outcome::Warning(_) => "successful",
+            Outcome::Failure(_) => "failed",
+            Outcome::Error(_) => "unknown",
+        };
+        let meta = &self.subject.pod.metadata;
+        let [name, namespace, uid] =
+            [&meta.name, &meta.namespace, &meta.uid].map(|text| text.as_deref().unwrap_or_default());
+        let probe_type = kind.to_string();
+        let labels = [probe_type.as_str(), result, &self.subject.container.name, name, namespace, uid];
+        self.prober.counts.count(&PROBES, &labels);
         match outcome {
             Outcome::Success => Some(true),
             Outcome::Warning(text) => {

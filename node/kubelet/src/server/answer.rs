@@ -47,7 +47,7 @@ pub fn text(text: impl Into<String>) -> Answer {
 
 /// Metrics in Prometheus' text form.
 pub fn metrics(text: String) -> Answer {
-    with_type("text/plain; version=0.0.4; charset=utf-8", whole(text))
+    with_type(::metrics::MEDIA_TYPE, whole(text))
 }
 
 /// JSON.

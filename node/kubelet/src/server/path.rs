@@ -31,6 +31,10 @@ pub enum Route {
     Metrics,
     /// Usage, as metrics.
     ResourceMetrics,
+    /// Usage, as cAdvisor names it.
+    Cadvisor,
+    /// How probes went.
+    Probes,
     /// A container's log.
     Logs(Object),
     /// A new command, with its streams.
@@ -58,6 +62,8 @@ pub fn route(method: &Method, path: &str) -> Result<Route, u16> {
         ["stats", "summary"] => (Route::Summary, get || post),
         ["metrics"] => (Route::Metrics, get),
         ["metrics", "resource"] => (Route::ResourceMetrics, get),
+        ["metrics", "cadvisor"] => (Route::Cadvisor, get),
+        ["metrics", "probes"] => (Route::Probes, get),
         ["containerLogs", namespace, name, container] => (Route::Logs(object(namespace, name, "", container)), get),
         ["portForward", namespace, name, uid @ ..] if uid.len() < 2 => {
             (Route::PortForward(object(namespace, name, uid.first().unwrap_or(&""), "")), get || post)
@@ -95,6 +101,8 @@ mod tests {
             (&get, "/healthz", Ok(Route::Health)),
             (&get, "/healthz/syncloop", Ok(Route::Health)),
             (&get, "/pods/", Ok(Route::Pods)),
+            (&get, "/metrics/cadvisor", Ok(Route::Cadvisor)),
+            (&get, "/metrics/probes", Ok(Route::Probes)),
             (&get, "/containerLogs/a/b/c", Ok(Route::Logs(object("a", "b", "", "c")))),
             (&post, "/exec/a/b/c", Ok(Route::Exec(object("a", "b", "", "c")))),
             (&get, "/attach/a/b/u/c", Ok(Route::Attach(object("a", "b", "u", "c")))),

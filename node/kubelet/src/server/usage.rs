@@ -6,12 +6,14 @@ mod cgroup;
 mod metrics;
 mod summary;
 
+pub use metrics::{CADVISOR, OWN, RESOURCE};
+
 use super::Shared;
 use super::answer::{self, Answer, Refusal};
 use super::view::{Measured, Running, State, View};
 use cgroup::Used;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ const RATE_SECONDS_MIN: f64 = 1.0;
 /// A container with what it uses.
 struct Container {
     name: String,
+    image: String,
     started: Option<Timestamp>,
     measured: Measured,
     nano_cores: Option<u64>,
@@ -31,6 +34,8 @@ struct Container {
 /// A pod with what it uses.
 struct PodUsage {
     pod: Arc<Pod>,
+    /// The path of its cgroup below the root of all.
+    cgroup: Option<String>,
     used: Option<Used>,
     nano_cores: Option<u64>,
     containers: Vec<Container>,
@@ -132,16 +137,31 @@ pub async fn metrics(shared: &Shared) -> Result<Answer, Refusal> {
     Ok(answer::metrics(metrics::of(&gather(shared).await?)))
 }
 
-/// `/metrics`: how many pods and containers there are.
+/// `/metrics/cadvisor`
+pub async fn cadvisor(shared: &Shared) -> Result<Answer, Refusal> {
+    Ok(answer::metrics(metrics::cadvisor(&gather(shared).await?)))
+}
+
+/// `/metrics/probes`
+pub fn probes(shared: &Shared) -> Answer {
+    let mut text = ::metrics::Text::default();
+    ::metrics::Source::write(&*shared.settings.probes, &mut text);
+    answer::metrics(text.into_string())
+}
+
+/// `/metrics`: how many pods and containers there are, and what the other parts of the node count.
 pub fn own_metrics(shared: &Shared) -> Answer {
     let all = all(&*shared.view);
     let count = |state: State| all.iter().flat_map(|r| &r.containers).filter(|c| c.state == state).count();
     let pods = all.iter().filter(|r| r.sandbox.is_some()).count();
-    answer::metrics(metrics::own(
-        &shared.settings.node,
-        pods,
-        [count(State::Created), count(State::Running), count(State::Exited)],
-    ))
+    let containers = [count(State::Created), count(State::Running), count(State::Exited)];
+    let mut process = ::metrics::Text::default();
+    ::metrics::process(&mut process);
+    answer::metrics(
+        metrics::own(&shared.settings.node, pods, containers)
+            + &process.into_string()
+            + &shared.settings.registry.read(),
+    )
 }
 
 async fn gather(shared: &Shared) -> Result<Usage, Refusal> {
@@ -168,16 +188,22 @@ fn pod(running: Running, used: Option<Used>, measured: &[Measured]) -> PodUsage 
     let alive = running.containers.iter().filter(|c| c.state == State::Running);
     let containers = alive.filter_map(|container| {
         let started = started(&running.pod, &container.name);
-        Some(Container { name: container.name.clone(), started, measured: of(&container.id)?, nano_cores: None })
+        let image = status(&running.pod, &container.name).map(|status| status.image.clone()).unwrap_or_default();
+        let measured = of(&container.id)?;
+        Some(Container { name: container.name.clone(), image, started, measured, nano_cores: None })
     });
-    PodUsage { containers: containers.collect(), pod: running.pod.clone(), used, nano_cores: None }
+    let cgroup = running.sandbox.as_ref().and_then(|sandbox| sandbox.cgroup.as_deref()).and_then(cgroup::path);
+    PodUsage { containers: containers.collect(), cgroup, pod: running.pod.clone(), used, nano_cores: None }
+}
+
+fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    lists.into_iter().flatten().flatten().find(|status| status.name == container)
 }
 
 fn started(pod: &Pod, container: &str) -> Option<Timestamp> {
-    let status = pod.status.as_ref()?;
-    let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-    let found = lists.into_iter().flatten().flatten().find(|status| status.name == container)?;
-    Some(found.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
+    Some(status(pod, container)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
 }
 
 /// Fills in the rates, all of one look.

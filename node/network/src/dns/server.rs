@@ -7,6 +7,8 @@ use super::forward::{Forwarder, Key};
 use super::message::{Incoming, read, reply_to, udp_limit, write};
 use super::question::{Place, place};
 use super::records::Records;
+use crate::metrics::{DNS_REQUESTS, DNS_RESPONSES, DNS_SECONDS};
+use ::metrics::Values;
 use arc_swap::ArcSwap;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
@@ -18,7 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a question about the cluster waits for the first complete picture; a "no such name" before it would be a
@@ -30,6 +32,20 @@ pub const WAITING_MAX: usize = 2048;
 pub const CONNECTIONS_MAX: usize = 256;
 /// How long a TCP connection may be silent, and how long a client may take to read: CoreDNS's own times are 10 s.
 pub const TCP_IDLE: Duration = Duration::from_secs(10);
+/// How CoreDNS names the server of the usual port in its metrics.
+const SERVER: &str = "dns://:53";
+/// The types that are counted apart.
+const TYPES: &[RecordType] = &[
+    RecordType::A,
+    RecordType::AAAA,
+    RecordType::CNAME,
+    RecordType::MX,
+    RecordType::NS,
+    RecordType::PTR,
+    RecordType::SOA,
+    RecordType::SRV,
+    RecordType::TXT,
+];
 /// A pause after the kernel refused a connection (no more descriptors), so that the refusal does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,13 +55,61 @@ pub struct Responder {
     synced: watch::Receiver<bool>,
     forwarder: Arc<Forwarder>,
     turn: AtomicUsize,
+    metrics: Arc<Values>,
+}
+
+/// How a question came.
+#[derive(Clone, Copy)]
+struct Came {
+    proto: &'static str,
+    client: SocketAddr,
+    at: Instant,
+}
+
+impl Came {
+    fn now(proto: &'static str, client: SocketAddr) -> Came {
+        Came { proto, client, at: Instant::now() }
+    }
 }
 
 impl Responder {
-    /// Answers from `records` once `synced` is true, and from others.
+    /// Answers from `records` once `synced` is true, and from others; counts in `metrics`.
     #[must_use]
-    pub fn new(records: Arc<ArcSwap<Records>>, synced: watch::Receiver<bool>, forwarder: Arc<Forwarder>) -> Responder {
-        Responder { records, synced, forwarder, turn: AtomicUsize::new(0) }
+    pub fn new(
+        records: Arc<ArcSwap<Records>>,
+        synced: watch::Receiver<bool>,
+        forwarder: Arc<Forwarder>,
+        metrics: Arc<Values>,
+    ) -> Responder {
+        Responder { records, synced, forwarder, turn: AtomicUsize::new(0), metrics }
+    }
+
+    /// Counts a question with its reply.
+    fn count(&self, request: &Message, reply: &Message, came: Came) {
+        let zone = self.records.load().zone.to_string();
+        let ours =
+            request.queries.first().is_some_and(|q| place(q.name(), &self.records.load().zone) != Place::Foreign);
+        let zone = if ours { zone.as_str() } else { "." };
+        let asked = request.queries.first().map(|query| query.query_type());
+        // Types that nobody uses share one label, or anybody could make labels without end.
+        let kind = match asked {
+            Some(kind) if TYPES.contains(&kind) => kind.to_string(),
+            _ => "other".to_owned(),
+        };
+        let family = if came.client.ip().to_canonical().is_ipv4() { "1" } else { "2" };
+        let code = match reply.metadata.response_code {
+            ResponseCode::NoError => "NOERROR",
+            ResponseCode::NXDomain => "NXDOMAIN",
+            ResponseCode::ServFail => "SERVFAIL",
+            ResponseCode::FormErr => "FORMERR",
+            ResponseCode::NotImp => "NOTIMP",
+            ResponseCode::Refused => "REFUSED",
+            _ => "other",
+        };
+        let plugin = if ours { "kubernetes" } else { "forward" };
+        self.metrics.count(&DNS_REQUESTS, &[SERVER, zone, "", came.proto, family, &kind]);
+        self.metrics.count(&DNS_RESPONSES, &[SERVER, zone, "", code, plugin]);
+        self.metrics.observe(&DNS_SECONDS, &[SERVER, zone, ""], came.at.elapsed().as_secs_f64());
     }
 
     /// The reply, if it needs nobody else.
@@ -153,11 +217,15 @@ pub async fn udp(socket: UdpSocket, responder: Arc<Responder>, stop: Cancellatio
                 continue;
             }
         };
+        let came = Came::now("udp", client);
         let (reply, limit) = match read(&buffer[..length]) {
             Incoming::Drop => continue,
             Incoming::Reject(reply) => (*reply, udp_limit(&Message::query())),
             Incoming::Question(request) => match responder.at_once(&request) {
-                Some(reply) => (reply, udp_limit(&request)),
+                Some(reply) => {
+                    responder.count(&request, &reply, came);
+                    (reply, udp_limit(&request))
+                }
                 None => match waiting.clone().try_acquire_owned() {
                     Err(_) => (failed(&request, ResponseCode::ServFail), udp_limit(&request)),
                     Ok(permit) => {
@@ -167,7 +235,10 @@ pub async fn udp(socket: UdpSocket, responder: Arc<Responder>, stop: Cancellatio
                             let _permit = permit;
                             tokio::select! {
                                 () = until.cancelled() => (),
-                                reply = responder.respond(&request) => send(&socket, client, reply, udp_limit(&request)).await,
+                                reply = responder.respond(&request) => {
+                                    responder.count(&request, &reply, came);
+                                    send(&socket, client, reply, udp_limit(&request)).await;
+                                }
                             }
                         });
                         continue;
@@ -202,7 +273,7 @@ pub async fn tcp(listener: TcpListener, responder: Arc<Responder>, stop: Cancell
                     let _slot = slot;
                     let ended = tokio::select! {
                         () = until.cancelled() => return,
-                        ended = converse(stream, &responder) => ended,
+                        ended = converse(stream, client, &responder) => ended,
                     };
                     if let Err(error) = ended {
                         tracing::debug!(%error, %client, "a DNS connection ended");
@@ -218,7 +289,7 @@ pub async fn tcp(listener: TcpListener, responder: Arc<Responder>, stop: Cancell
 }
 
 /// Question after question until the client closes or is silent.
-async fn converse(mut stream: TcpStream, responder: &Responder) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, client: SocketAddr, responder: &Responder) -> io::Result<()> {
     loop {
         let Ok(length) = timeout(TCP_IDLE, stream.read_u16()).await else { return Ok(()) };
         let length = match length {
@@ -230,10 +301,15 @@ async fn converse(mut stream: TcpStream, responder: &Responder) -> io::Result<()
         let reply = match read(&packet) {
             Incoming::Drop => return Ok(()),
             Incoming::Reject(reply) => *reply,
-            Incoming::Question(request) => match responder.at_once(&request) {
-                Some(reply) => reply,
-                None => responder.respond(&request).await,
-            },
+            Incoming::Question(request) => {
+                let came = Came::now("tcp", client);
+                let reply = match responder.at_once(&request) {
+                    Some(reply) => reply,
+                    None => responder.respond(&request).await,
+                };
+                responder.count(&request, &reply, came);
+                reply
+            }
         };
         let Some(bytes) = write(reply, usize::from(u16::MAX)) else { return Ok(()) };
         let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;

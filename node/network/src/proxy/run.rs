@@ -8,7 +8,9 @@ use super::health::{self, Answers};
 use super::rules::{Known, MEMORY, desired, forgotten};
 use super::service::{ServicePort, ports};
 use super::topology::Place;
+use crate::metrics::{SYNC_FAILURES, SYNC_SECONDS, SYNCED_AT};
 use crate::nft::{Family, Kernel, Plan, Ruleset, Tables, plan, sweep};
+use ::metrics::Values;
 use client::Boxed;
 use client::backoff::Backoff;
 use client::{Client, Informers, Object, Selection, Store};
@@ -39,6 +41,8 @@ pub struct Config {
     pub node: String,
     /// The cluster's ranges. There is a table for each family that has a range of Services.
     pub network: Network,
+    /// Where the proxy counts.
+    pub metrics: Arc<Values>,
 }
 
 /// Runs until told to stop. The rules stay, so that pods go on reaching each other.
@@ -196,13 +200,18 @@ impl<T: Tables> Proxy<T> {
         let plan = plan(self.there.get(&of), &wanted);
         if !plan.ops.is_empty() {
             let began = Instant::now();
+            let metrics = self.config.metrics.clone();
             if let Err(why) = self.change(&plan).await {
                 self.there.remove(&of);
+                metrics.count(&SYNC_FAILURES, &[family(of)]);
                 return Err(why);
             }
+            metrics.observe(&SYNC_SECONDS, &[family(of)], began.elapsed().as_secs_f64());
             let (operations, took_us) = (plan.ops.len(), began.elapsed().as_micros());
             tracing::debug!(family = ?of, operations, took_us, "changed the service rules");
         }
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        self.config.metrics.set(&SYNCED_AT, &[family(of)], since_1970.map_or(0.0, |since| since.as_secs_f64()));
         if plan.after.chains.len() > wanted.chains.len() {
             // Not put off by later changes, or a busy cluster would never be swept.
             self.sweep_at.get_or_insert(Instant::now() + SWEEP_AFTER);
@@ -234,6 +243,14 @@ impl<T: Tables> Proxy<T> {
                 Err(error) => tracing::info!(%error, "emptied chains stay for now"),
             }
         }
+    }
+}
+
+/// Upstream's word for a family.
+fn family(of: Family) -> &'static str {
+    match of {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
     }
 }
 

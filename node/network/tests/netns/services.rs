@@ -38,7 +38,8 @@ impl Cluster {
             services: vec![cidr("10.96.0.0/16"), cidr("fd00:10:96::/112")],
             node: "10.250.0.1".parse().unwrap(),
         };
-        let config = Config { node: "n1".to_owned(), network };
+        let config =
+            Config { node: "n1".to_owned(), network, metrics: std::sync::Arc::new(network::metrics::values()) };
         self.running = Some(beside(&self.machine, move || runtime().block_on(run(config, client, stop)).unwrap()));
     }
 

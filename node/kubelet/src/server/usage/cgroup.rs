@@ -32,6 +32,11 @@ fn field(text: &str, name: &str) -> Option<u64> {
     line?.split_whitespace().next()?.parse().ok()
 }
 
+/// The path of a cgroup below the root of all.
+pub fn path(folder: &Path) -> Option<String> {
+    folder.strip_prefix(ROOT).ok().map(|path| format!("/{}", path.display()))
+}
+
 /// Reads the files of a cgroup; `None` when it is gone.
 pub fn read(folder: &Path) -> Option<Used> {
     let file = |name: &str| fs::read_to_string(folder.join(name)).ok();

@@ -1,41 +1,76 @@
-//! Metrics in Prometheus' text form: `/metrics/resource` as `k8s.io/kubernetes/pkg/kubelet/metrics/collectors` names
-//! them, and a few of the kubelet's own.
+//! Usage as metrics: `/metrics/resource` as `k8s.io/kubernetes/pkg/kubelet/metrics/collectors` names it,
+//! `/metrics/cadvisor` under the names of cAdvisor that dashboards ask for, and the kubelet's own `/metrics`.
 
-use super::Usage;
+use super::{Container, PodUsage, Usage};
 use k8s_openapi::api::core::v1::Pod;
-use std::fmt::Write;
+use metrics::{Metric, Text};
 
-/// One metric with its samples: labels, then value.
-struct Metric {
-    name: &'static str,
-    kind: &'static str,
-    help: &'static str,
-    samples: Vec<(String, f64)>,
-}
+const OF_POD: &[&str] = &["namespace", "pod"];
+const OF_CONTAINER: &[&str] = &["container", "namespace", "pod"];
 
-fn metric(name: &'static str, kind: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind, help, samples: Vec::new() }
-}
+static NODE_CPU: Metric =
+    Metric::counter("node_cpu_usage_seconds_total", &[], "CPU time that the node used, in seconds of one core.");
+static NODE_MEMORY: Metric =
+    Metric::gauge("node_memory_working_set_bytes", &[], "Bytes of memory that the node cannot give back easily.");
+static POD_CPU: Metric =
+    Metric::counter("pod_cpu_usage_seconds_total", OF_POD, "CPU time that the pod used, in seconds of one core.");
+static POD_MEMORY: Metric =
+    Metric::gauge("pod_memory_working_set_bytes", OF_POD, "Bytes of memory that the pod cannot give back easily.");
+static CPU: Metric = Metric::counter(
+    "container_cpu_usage_seconds_total",
+    OF_CONTAINER,
+    "CPU time that the container used, in seconds of one core.",
+);
+static MEMORY: Metric = Metric::gauge(
+    "container_memory_working_set_bytes",
+    OF_CONTAINER,
+    "Bytes of memory that the container cannot give back easily.",
+);
+static START: Metric =
+    Metric::gauge("container_start_time_seconds", OF_CONTAINER, "When the container was started, since 1970.");
+static ERROR: Metric = Metric::gauge("resource_scrape_error", &[], "1 when something could not be measured.");
 
-fn text(metrics: &[Metric], stamp: &str) -> String {
-    let mut out = String::new();
-    for Metric { name, kind, help, samples } in metrics.iter().filter(|metric| !metric.samples.is_empty()) {
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes any text");
-        for (labels, value) in samples {
-            let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-            writeln!(out, "{name}{labels} {value}{stamp}").expect("a String takes any text");
-        }
-    }
-    out
-}
+/// What `/metrics/resource` shows.
+pub static RESOURCE: metrics::Table = &[&CPU, &MEMORY, &START, &NODE_CPU, &NODE_MEMORY, &POD_CPU, &POD_MEMORY, &ERROR];
 
-fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
+const OF_CGROUP: &[&str] = &["container", "id", "image", "name", "namespace", "pod"];
 
-fn pod_labels(pod: &Pod) -> String {
-    let of = |text: &Option<String>| label(text.as_deref().unwrap_or_default());
-    format!("namespace=\"{}\",pod=\"{}\"", of(&pod.metadata.namespace), of(&pod.metadata.name))
+static C_CPU: Metric = Metric::counter(
+    "container_cpu_usage_seconds_total",
+    &["container", "cpu", "id", "image", "name", "namespace", "pod"],
+    "CPU time that was used, in seconds of one core.",
+);
+static C_WORKING: Metric =
+    Metric::gauge("container_memory_working_set_bytes", OF_CGROUP, "Bytes of memory that cannot be given back easily.");
+static C_MEMORY: Metric =
+    Metric::gauge("container_memory_usage_bytes", OF_CGROUP, "Bytes of memory in use, caches among them.");
+static C_RSS: Metric = Metric::gauge("container_memory_rss", OF_CGROUP, "Bytes of memory that no file backs.");
+static C_START: Metric =
+    Metric::gauge("container_start_time_seconds", OF_CGROUP, "When the container was started, since 1970.");
+static C_SEEN: Metric = Metric::gauge("container_last_seen", OF_CGROUP, "When this was measured, since 1970.");
+static C_ROOM: Metric = Metric::gauge(
+    "container_fs_usage_bytes",
+    &["container", "device", "id", "image", "name", "namespace", "pod"],
+    "Bytes that the container wrote over its image.",
+);
+static M_CORES: Metric = Metric::gauge("machine_cpu_cores", &[], "CPUs of the machine.");
+static M_MEMORY: Metric = Metric::gauge("machine_memory_bytes", &[], "Memory of the machine in bytes.");
+static M_ERROR: Metric = Metric::gauge("container_scrape_error", &[], "1 when something could not be measured.");
+
+/// What `/metrics/cadvisor` shows.
+pub static CADVISOR: metrics::Table =
+    &[&C_CPU, &C_WORKING, &C_MEMORY, &C_RSS, &C_START, &C_SEEN, &C_ROOM, &M_CORES, &M_MEMORY, &M_ERROR];
+
+static PODS: Metric = Metric::gauge("kubelet_running_pods", &[], "Pods that have a sandbox.");
+static CONTAINERS: Metric =
+    Metric::gauge("kubelet_running_containers", &["container_state"], "Containers by what they do.");
+static NODE: Metric = Metric::gauge("kubelet_node_name", &["node"], "The node's name; the value is always 1.");
+
+/// The kubelet's own.
+pub static OWN: metrics::Table = &[&PODS, &CONTAINERS, &NODE];
+
+fn names(pod: &Pod) -> [&str; 2] {
+    [pod.metadata.namespace.as_deref().unwrap_or_default(), pod.metadata.name.as_deref().unwrap_or_default()]
 }
 
 #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
@@ -47,49 +82,147 @@ fn seconds(nanoseconds: u64) -> f64 {
     float(nanoseconds) / 1e9
 }
 
-/// `/metrics/resource`.
-pub fn of(usage: &Usage) -> String {
-    let mut node_cpu = metric("node_cpu_usage_seconds_total", "counter", "CPU time of the node in core-seconds");
-    let mut node_memory = metric("node_memory_working_set_bytes", "gauge", "Working set of the node in bytes");
-    let mut pod_cpu = metric("pod_cpu_usage_seconds_total", "counter", "CPU time of the pod in core-seconds");
-    let mut pod_memory = metric("pod_memory_working_set_bytes", "gauge", "Working set of the pod in bytes");
-    let mut cpu = metric("container_cpu_usage_seconds_total", "counter", "CPU time of the container in core-seconds");
-    let mut memory = metric("container_memory_working_set_bytes", "gauge", "Working set of the container in bytes");
-    let mut start =
-        metric("container_start_time_seconds", "gauge", "Start of the container since the epoch in seconds");
-    let mut error = metric("resource_scrape_error", "gauge", "1 if something could not be measured");
-    node_cpu.samples.push((String::new(), seconds(usage.used.cpu_ns)));
-    node_memory.samples.push((String::new(), float(usage.used.working_set)));
-    error.samples.push((String::new(), 0.0));
+#[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
+fn moment(at: jiff::Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
+}
+
+/// Writes one value for every container of which it is known.
+fn containers(
+    text: &mut Text,
+    usage: &Usage,
+    metric: &Metric,
+    at: Option<i64>,
+    of: impl Fn(&Container) -> Option<f64>,
+) {
+    text.head(metric);
     for pod in &usage.pods {
-        let labels = pod_labels(&pod.pod);
-        if let Some(used) = &pod.used {
-            pod_cpu.samples.push((labels.clone(), seconds(used.cpu_ns)));
-            pod_memory.samples.push((labels.clone(), float(used.working_set)));
-        }
+        let [namespace, name] = names(&pod.pod);
         for container in &pod.containers {
-            let labels = format!("container=\"{}\",{labels}", label(&container.name));
-            cpu.samples.extend(container.measured.cpu_ns.map(|ns| (labels.clone(), seconds(ns))));
-            memory.samples.extend(container.measured.memory_working_set.map(|bytes| (labels.clone(), float(bytes))));
-            start.samples.extend(container.started.map(|at| (labels, at.as_millisecond() as f64 / 1e3)));
+            if let Some(value) = of(container) {
+                text.value(metric, &[&container.name, namespace, name], value, at);
+            }
         }
     }
-    let stamp = format!(" {}", usage.at.as_millisecond());
-    let stamped = text(&[cpu, memory, node_cpu, node_memory, pod_cpu, pod_memory], &stamp);
-    stamped + &text(&[start, error], "")
+}
+
+fn pods(text: &mut Text, usage: &Usage, metric: &Metric, at: Option<i64>, of: impl Fn(&PodUsage) -> Option<f64>) {
+    text.head(metric);
+    for pod in &usage.pods {
+        if let Some(value) = of(pod) {
+            text.value(metric, &names(&pod.pod), value, at);
+        }
+    }
+}
+
+/// `/metrics/resource`. Every value says when it was measured, so that rates are over the time between.
+pub fn of(usage: &Usage) -> String {
+    let (mut text, at) = (Text::default(), Some(usage.at.as_millisecond()));
+    containers(&mut text, usage, &CPU, at, |c| c.measured.cpu_ns.map(seconds));
+    containers(&mut text, usage, &MEMORY, at, |c| c.measured.memory_working_set.map(float));
+    containers(&mut text, usage, &START, None, |c| c.started.map(moment));
+    text.head(&NODE_CPU);
+    text.value(&NODE_CPU, &[], seconds(usage.used.cpu_ns), at);
+    text.head(&NODE_MEMORY);
+    text.value(&NODE_MEMORY, &[], float(usage.used.working_set), at);
+    pods(&mut text, usage, &POD_CPU, at, |p| p.used.map(|used| seconds(used.cpu_ns)));
+    pods(&mut text, usage, &POD_MEMORY, at, |p| p.used.map(|used| float(used.working_set)));
+    text.only(&ERROR, 0.0);
+    text.into_string()
+}
+
+/// One cgroup as cAdvisor names it: the machine, a pod, or a container.
+struct Cgroup<'a> {
+    /// Container, id, image, name, namespace, pod.
+    labels: [String; 6],
+    used: Option<&'a super::cgroup::Used>,
+    container: Option<&'a Container>,
+}
+
+fn cgroups(usage: &Usage) -> Vec<Cgroup<'_>> {
+    let nothing = String::new;
+    let root = ["", "/", "", "", "", ""].map(str::to_owned);
+    let mut all = vec![Cgroup { labels: root, used: Some(&usage.used), container: None }];
+    for pod in &usage.pods {
+        let [namespace, name] = names(&pod.pod).map(str::to_owned);
+        let folder = pod.cgroup.clone().unwrap_or_default();
+        let labels = [nothing(), folder.clone(), nothing(), nothing(), namespace.clone(), name.clone()];
+        all.push(Cgroup { labels, used: pod.used.as_ref(), container: None });
+        for container in &pod.containers {
+            let id = &container.measured.id;
+            let labels = [
+                container.name.clone(),
+                if folder.is_empty() { nothing() } else { format!("{folder}/{id}") },
+                container.image.clone(),
+                id.clone(),
+                namespace.clone(),
+                name.clone(),
+            ];
+            all.push(Cgroup { labels, used: None, container: Some(container) });
+        }
+    }
+    all
+}
+
+impl Cgroup<'_> {
+    fn cpu_ns(&self) -> Option<u64> {
+        self.used.map(|used| used.cpu_ns).or_else(|| self.container?.measured.cpu_ns)
+    }
+
+    fn working_set(&self) -> Option<u64> {
+        self.used.map(|used| used.working_set).or_else(|| self.container?.measured.memory_working_set)
+    }
+}
+
+/// `/metrics/cadvisor`.
+pub fn cadvisor(usage: &Usage) -> String {
+    let (mut text, at) = (Text::default(), Some(usage.at.as_millisecond()));
+    let all = cgroups(usage);
+    text.head(&C_CPU);
+    for one in &all {
+        let [container, id, image, name, namespace, pod] = one.labels.each_ref().map(String::as_str);
+        if let Some(ns) = one.cpu_ns() {
+            text.value(&C_CPU, &[container, "total", id, image, name, namespace, pod], seconds(ns), at);
+        }
+    }
+    let mut each = |metric: &Metric, of: &dyn Fn(&Cgroup) -> Option<f64>| {
+        text.head(metric);
+        for one in &all {
+            if let Some(value) = of(one) {
+                text.value(metric, &one.labels.each_ref().map(String::as_str), value, at);
+            }
+        }
+    };
+    each(&C_WORKING, &|one| one.working_set().map(float));
+    each(&C_MEMORY, &|one| one.used.map(|used| float(used.memory)));
+    each(&C_RSS, &|one| one.used.map(|used| float(used.anonymous)));
+    each(&C_START, &|one| one.container?.started.map(moment));
+    each(&C_SEEN, &|_| Some(moment(usage.at)));
+    text.head(&C_ROOM);
+    for one in &all {
+        let [container, id, image, name, namespace, pod] = one.labels.each_ref().map(String::as_str);
+        if let Some(bytes) = one.container.and_then(|container| container.measured.writable_bytes) {
+            text.value(&C_ROOM, &[container, "", id, image, name, namespace, pod], float(bytes), at);
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    text.only(&M_CORES, float(cores as u64));
+    text.only(&M_MEMORY, float(usage.used.working_set + usage.used.available.unwrap_or_default()));
+    text.only(&M_ERROR, 0.0);
+    text.into_string()
 }
 
 /// `/metrics`: pods with a sandbox, and containers that are made, run, and have ended.
 pub fn own(node: &str, pods: usize, containers: [usize; 3]) -> String {
-    let mut running = metric("kubelet_running_pods", "gauge", "Pods that have a sandbox");
-    running.samples.push((String::new(), float(pods as u64)));
-    let mut states = metric("kubelet_running_containers", "gauge", "Containers by their state");
+    let mut text = Text::default();
+    text.only(&PODS, float(pods as u64));
+    text.head(&CONTAINERS);
     for (state, count) in ["created", "running", "exited"].into_iter().zip(containers) {
-        states.samples.push((format!("container_state=\"{state}\""), float(count as u64)));
+        text.value(&CONTAINERS, &[state], float(count as u64), None);
     }
-    let mut name = metric("kubelet_node_name", "gauge", "The node's name; the count is always 1");
-    name.samples.push((format!("node=\"{}\"", label(node)), 1.0));
-    text(&[name, states, running], "")
+    text.head(&NODE);
+    text.value(&NODE, &[node], 1.0, None);
+    text.into_string()
 }
 
 #[cfg(test)]
@@ -114,8 +247,15 @@ mod tests {
             memory_working_set: Some(7),
             ..Measured::default()
         };
-        let container = Container { name: "c".to_owned(), started: Some(at), measured, nano_cores: Some(3) };
-        let pod = PodUsage { pod: Arc::new(pod), used: Some(used), nano_cores: None, containers: vec![container] };
+        let container =
+            Container { name: "c".to_owned(), image: "i".to_owned(), started: Some(at), measured, nano_cores: Some(3) };
+        let pod = PodUsage {
+            pod: Arc::new(pod),
+            cgroup: Some("/kubepods/u".to_owned()),
+            used: Some(used),
+            nano_cores: None,
+            containers: vec![container],
+        };
         Usage { node: "n".to_owned(), at, used, nano_cores: Some(9), booted: Some(at), room: None, pods: vec![pod] }
     }
 
@@ -130,6 +270,21 @@ mod tests {
             "node_cpu_usage_seconds_total 1.5 1767323045500",
             "pod_memory_working_set_bytes{namespace=\"ns\",pod=\"p\"} 10 1767323045500",
             "resource_scrape_error 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn usage_is_written_as_cadvisor_names_it() {
+        let text = cadvisor(&usage());
+        for line in [
+            "container_cpu_usage_seconds_total{container=\"c\",cpu=\"total\",id=\"/kubepods/u/c1\",image=\"i\",\
+             name=\"c1\",namespace=\"ns\",pod=\"p\"} 0.5 1767323045500",
+            "container_memory_working_set_bytes{container=\"\",id=\"/\",image=\"\",name=\"\",namespace=\"\",\
+             pod=\"\"} 10 1767323045500",
+            "container_memory_rss{container=\"\",id=\"/kubepods/u\",image=\"\",name=\"\",namespace=\"ns\",\
+             pod=\"p\"} 0 1767323045500",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }

@@ -52,7 +52,10 @@ async fn cluster() -> (client::fake::Fake, Caches, Proxy<Remembered>, Cancellati
         services: vec!["10.96.0.0/16".parse().unwrap()],
         node: "10.250.0.1".parse().unwrap(),
     };
-    let proxy = Proxy::new(Config { node: "n1".to_owned(), network }, Remembered::default());
+    let proxy = Proxy::new(
+        Config { node: "n1".to_owned(), network, metrics: Arc::new(crate::metrics::values()) },
+        Remembered::default(),
+    );
     (api, caches, proxy, stop)
 }
 
