@@ -4,6 +4,7 @@
 //!
 //! It must not know any kind, schema, storage or transport.
 
+pub mod cron;
 pub mod meta;
 pub mod names;
 pub mod path;

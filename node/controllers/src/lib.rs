@@ -5,6 +5,7 @@
 
 mod backends;
 pub mod context;
+mod cronjob;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -64,6 +65,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("replication-controller", "replication-controller", replication::start),
     controller("statefulset-controller", "statefulset-controller", statefulset::start),
     controller("job-controller", "job-controller", job::start),
+    controller("cronjob-controller", "cronjob-controller", cronjob::start),
     controller("endpoint-controller", "endpoint-controller", endpoints::start),
     controller("endpointslice-controller", "endpointslice-controller", endpointslice::start),
     controller("service-lb-controller", "service-controller", load_balancer::start),

