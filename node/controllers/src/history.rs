@@ -55,7 +55,8 @@ pub async fn list<O: Object>(
     Ok(all)
 }
 
-/// The revision of the present template: an equal one, moved to the end of the history, or a new one.
+/// The revision of the present template: an equal one, moved to the end of the history, or a new one. `label` carries
+/// its hash: [`HASH`] for a StatefulSet, [`LABEL`] for a DaemonSet.
 ///
 /// # Errors
 /// The server's `Status`.
@@ -64,6 +65,7 @@ pub async fn current<O: Object>(
     store: &Store<ControllerRevision>,
     owner: &O,
     template: &PodTemplateSpec,
+    label: &str,
     history: &mut Vec<Arc<ControllerRevision>>,
 ) -> Result<Arc<ControllerRevision>, Status> {
     let api = context.client.of::<ControllerRevision>();
@@ -83,7 +85,7 @@ pub async fn current<O: Object>(
     for collisions in 0..NAMES_MAX {
         let hash = short_hash(wanted.to_string().as_bytes(), (collisions > 0).then_some(collisions));
         let mut labels = template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
-        labels.insert(HASH.to_owned(), hash.clone());
+        labels.insert(label.to_owned(), hash.clone());
         let fresh = ControllerRevision {
             metadata: ObjectMeta {
                 name: Some(format!("{}-{hash}", owner.name())),

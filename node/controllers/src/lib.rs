@@ -6,6 +6,7 @@
 mod backends;
 pub mod context;
 mod cronjob;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -66,6 +67,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("statefulset-controller", "statefulset-controller", statefulset::start),
     controller("job-controller", "job-controller", job::start),
     controller("cronjob-controller", "cronjob-controller", cronjob::start),
+    controller("daemonset-controller", "daemon-set-controller", daemonset::start),
     controller("endpoint-controller", "endpoint-controller", endpoints::start),
     controller("endpointslice-controller", "endpointslice-controller", endpointslice::start),
     controller("service-lb-controller", "service-controller", load_balancer::start),

@@ -70,7 +70,8 @@ impl Shell<'_> {
         let selector = spec.selector.clone();
         let takes = move |r: &ControllerRevision| selects(Some(&selector), r.metadata.labels.as_ref());
         let mut history = history::list(self.context, self.history, set, takes).await?;
-        let update = history::current(self.context, self.history, set, &spec.template, &mut history).await?;
+        let update =
+            history::current(self.context, self.history, set, &spec.template, history::HASH, &mut history).await?;
         let status = set.status.clone().unwrap_or_default();
         let named = |name: &str| history.iter().find(|r| r.name() == name).cloned();
         let current = status.current_revision.as_deref().and_then(named).unwrap_or_else(|| update.clone());
