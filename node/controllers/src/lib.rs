@@ -4,10 +4,12 @@
 //! with users of their own, and pass authorization like any outsider.
 
 mod backends;
+mod clusterrole_aggregation;
 pub mod context;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod endpointslice_mirroring;
@@ -85,5 +87,11 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start),
     controller("pvc-protection-controller", "pvc-protection-controller", volume_protection::start_claims),
     controller("pv-protection-controller", "pv-protection-controller", volume_protection::start_volumes),
+    controller("disruption-controller", "disruption-controller", disruption::start),
+    controller(
+        "clusterrole-aggregation-controller",
+        "clusterrole-aggregation-controller",
+        clusterrole_aggregation::start,
+    ),
     controller("pod-garbage-collector", "pod-garbage-collector", pod_gc::start),
 ];
