@@ -10,6 +10,7 @@ mod docker;
 mod faults;
 mod lifecycle;
 mod listeners;
+mod metrics;
 mod odd;
 mod power;
 mod rolling;
@@ -26,6 +27,7 @@ use tests::harness;
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "smoke", arguments: &[], parts: &[smoke::STEPS] },
     Scenario { name: "docker", arguments: docker::ARGUMENTS, parts: &[docker::STEPS] },
+    Scenario { name: "metrics", arguments: &[], parts: &[metrics::STEPS] },
     Scenario {
         name: "shop",
         arguments: &[],
