@@ -1,7 +1,7 @@
 //! Everything that boots from a disk or a CD: on the hardware that VirtualBox gives a machine, on paravirtual devices,
 //! by BIOS and by UEFI. Each boots the file itself, as it is given to users, and keeps what it writes nowhere.
 
-use crate::harness::{Built, Emulated, firmware, run};
+use crate::harness::{Built, Emulated, firmware, run, target};
 use crate::runner::{Lone, lone};
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
@@ -19,6 +19,7 @@ pub const LONE: &[Lone] = lone![
     disk_iso_boots_by_bios_and_says_that_nothing_is_kept,
     disk_iso_boots_by_uefi_and_takes_a_blank_disk,
     disk_iso_boots_as_a_usb_stick,
+    disk_images_are_the_same_when_they_are_made_again,
 ];
 
 /// Packing all formats, with everything that they are made of in the cache.
@@ -31,14 +32,21 @@ fn image(format: &str) -> String {
     static MADE: OnceLock<Built> = OnceLock::new();
     let built = MADE.get_or_init(|| {
         let built = Built::find().unwrap_or_else(|error| panic!("{error:#}"));
-        let mut command = Command::new(&built.skerry);
-        command.args(["build", "--format", "all", "--target"]).arg(&built.image);
-        command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        let outcome = run(&mut command, &[], BUILD);
-        assert!(outcome.is_good(), "skerry build failed: {}{}", outcome.out, outcome.err);
+        make(&built);
         built
     });
     built.image.join(format!("skerry.{format}")).display().to_string()
+}
+
+/// Makes all images; what the manifest then says of the files.
+fn make(built: &Built) -> Value {
+    let mut command = Command::new(&built.skerry);
+    command.args(["build", "--format", "all", "-o", "json", "--target"]).arg(&built.image);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let outcome = run(&mut command, &[], BUILD);
+    assert!(outcome.is_good(), "skerry build failed: {}{}", outcome.out, outcome.err);
+    let manifest: Value = serde_json::from_str(&outcome.out).expect("JSON");
+    manifest["files"].clone()
 }
 
 /// Words of a command line.
@@ -110,7 +118,7 @@ fn disk_raw_boots_by_uefi() {
 }
 
 fn disk_raw_grows_with_its_disk_and_keeps_its_state() {
-    let folder = tempfile::tempdir_in(tests::harness::target()).expect("a folder in target/");
+    let folder = tempfile::tempdir_in(target()).expect("a folder in target/");
     let copy = folder.path().join("disk.raw");
     let copied = Command::new("cp").args(["--sparse=always", &image("raw")]).arg(&copy).status();
     assert!(copied.expect("cp is everywhere").success());
@@ -136,7 +144,7 @@ fn disk_iso_boots_by_bios_and_says_that_nothing_is_kept() {
 }
 
 fn disk_iso_boots_by_uefi_and_takes_a_blank_disk() {
-    let folder = tempfile::tempdir_in(tests::harness::target()).expect("a folder in target/");
+    let folder = tempfile::tempdir_in(target()).expect("a folder in target/");
     let blank = folder.path().join("blank.raw");
     std::fs::File::create(&blank).and_then(|file| file.set_len(2 << 30)).expect("a sparse file");
     let cd = format!("-M q35 -vga std -drive media=cdrom,if=none,id=c,format=raw,readonly=on,file={}", image("iso"));
@@ -150,4 +158,11 @@ fn disk_iso_boots_as_a_usb_stick() {
     let stick =
         format!("-M q35 -vga std -device qemu-xhci -drive if=none,id=u,format=raw,readonly=on,file={}", image("iso"));
     boots(&[words(&stick), words("-device usb-storage,drive=u"), e1000(free_port())], "disk");
+}
+
+fn disk_images_are_the_same_when_they_are_made_again() {
+    let built = Built::find().unwrap_or_else(|error| panic!("{error:#}"));
+    let first = make(&built);
+    assert_eq!(first.as_object().map(serde_json::Map::len), Some(8), "{first}");
+    assert_eq!(first, make(&built));
 }

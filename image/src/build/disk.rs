@@ -50,6 +50,8 @@ const EFI_FIRST: u64 = 2048;
 const EFI_BYTES: u64 = 32 << 20;
 /// Partitions begin at multiples of this, as every kind of disk likes it; sectors.
 const ALIGNED: u64 = 2048;
+/// Sectors of a page.
+const PAGE: u64 = 8;
 /// The label of the EFI partition: not the one of a configuration disk.
 const EFI_LABEL: &str = "SKERRYBOOT";
 
@@ -94,7 +96,8 @@ impl Parts {
         let root_first = EFI_FIRST + EFI_BYTES / SECTOR;
         let root_sectors = (self.root.len() as u64).div_ceil(SECTOR).next_multiple_of(ALIGNED);
         let state_first = root_first + root_sectors;
-        let last = gpt::last_usable(size / SECTOR);
+        // The last one ends at a multiple of a page, as the others do.
+        let last = (gpt::last_usable(size / SECTOR) + 1) / PAGE * PAGE - 1;
         if core.len() as u64 > (EFI_FIRST - gpt::FIRST) * SECTOR || state_first >= last {
             bail!("boot loader or root file system have outgrown the disk");
         }

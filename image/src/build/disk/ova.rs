@@ -67,71 +67,20 @@ const HARDWARE: &[Item] = &[
     },
 ];
 
+/// The description, with the places that change filled in.
 fn describe(parts: &Parts, disk_bytes: usize) -> String {
-    let version = &parts.version;
-    let items: String = HARDWARE.iter().map(item).collect();
-    let disk_id = super::text(parts.id("vmdk"));
-    format!(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<Envelope ovf:version="1.0" xml:lang="en-US" xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData" xmlns:vssd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_VirtualSystemSettingData" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:vbox="http://www.virtualbox.org/ovf/machine">
-  <References>
-    <File ovf:id="file1" ovf:href="{DISK}" ovf:size="{disk_bytes}"/>
-  </References>
-  <DiskSection>
-    <Info>The disk: system, and room for what the cluster keeps</Info>
-    <Disk ovf:diskId="vmdisk1" ovf:capacity="{LARGE}" ovf:fileRef="file1" ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized" vbox:uuid="{disk_id}"/>
-  </DiskSection>
-  <NetworkSection>
-    <Info>Network address translation is enough; forward a port of the host to port 6443</Info>
-    <Network ovf:name="NAT">
-      <Description>The network of the host</Description>
-    </Network>
-  </NetworkSection>
-  <VirtualSystem ovf:id="skerry">
-    <Info>A Kubernetes cluster of one machine</Info>
-    <ProductSection>
-      <Info>What is inside</Info>
-      <Product>Skerry</Product>
-      <Version>{version}</Version>
-      <FullVersion>{version}</FullVersion>
-    </ProductSection>
-    <AnnotationSection>
-      <Info>What to do next</Info>
-      <Annotation>Forward a port of 127.0.0.1 to port 6443 of this machine. Its screen shows how to get a kubeconfig.</Annotation>
-    </AnnotationSection>
-    <OperatingSystemSection ovf:id="101">
-      <Info>Linux, 64 bits</Info>
-      <Description>Linux_64</Description>
-      <vbox:OSType ovf:required="false">Linux_64</vbox:OSType>
-    </OperatingSystemSection>
-    <VirtualHardwareSection>
-      <Info>What the machine needs</Info>
-      <System>
-        <vssd:ElementName>Virtual Hardware Family</vssd:ElementName>
-        <vssd:InstanceID>0</vssd:InstanceID>
-        <vssd:VirtualSystemIdentifier>skerry</vssd:VirtualSystemIdentifier>
-        <vssd:VirtualSystemType>virtualbox-2.2</vssd:VirtualSystemType>
-      </System>
-      <Item>
-        <rasd:Caption>{CPUS} processors</rasd:Caption>
-        <rasd:ElementName>{CPUS} processors</rasd:ElementName>
-        <rasd:InstanceID>1</rasd:InstanceID>
-        <rasd:ResourceType>3</rasd:ResourceType>
-        <rasd:VirtualQuantity>{CPUS}</rasd:VirtualQuantity>
-      </Item>
-      <Item>
-        <rasd:AllocationUnits>MegaBytes</rasd:AllocationUnits>
-        <rasd:Caption>{MEMORY_MB} MB of memory</rasd:Caption>
-        <rasd:ElementName>{MEMORY_MB} MB of memory</rasd:ElementName>
-        <rasd:InstanceID>2</rasd:InstanceID>
-        <rasd:ResourceType>4</rasd:ResourceType>
-        <rasd:VirtualQuantity>{MEMORY_MB}</rasd:VirtualQuantity>
-      </Item>
-{items}    </VirtualHardwareSection>
-  </VirtualSystem>
-</Envelope>
-"#
-    )
+    [
+        ("@disk@", DISK.to_owned()),
+        ("@disk_bytes@", disk_bytes.to_string()),
+        ("@large@", LARGE.to_string()),
+        ("@disk_id@", super::text(parts.id("vmdk"))),
+        ("@version@", parts.version.clone()),
+        ("@cpus@", CPUS.to_string()),
+        ("@memory_mb@", MEMORY_MB.to_string()),
+        ("@items@", HARDWARE.iter().map(item).collect()),
+    ]
+    .iter()
+    .fold(include_str!("ova.ovf").to_owned(), |text, (place, value)| text.replace(place, value))
 }
 
 /// Fields in the order of their names, as the schema has them.
