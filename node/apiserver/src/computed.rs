@@ -28,8 +28,14 @@ pub struct Computed {
     group: &'static str,
     plural: &'static str,
     /// The objects that fit a wish, in the order of namespace and name. A wish for one that is not there is refused.
-    make: for<'a> fn(&'a Server, Wish<'a>) -> BoxFuture<'a, Result<Vec<Tree>, Status>>,
+    make: Make,
 }
+
+/// Makes objects for a wish.
+type Make = for<'a> fn(&'a Server, Wish<'a>) -> Made<'a>;
+
+/// Objects on their way, or why there are none.
+pub type Made<'a> = BoxFuture<'a, Result<Vec<Tree>, Status>>;
 
 /// All of them.
 const COMPUTED: &[Computed] = &[

@@ -11,12 +11,11 @@ mod scrape;
 mod text;
 
 use crate::clock::rfc3339;
-use crate::computed::Wish;
+use crate::computed::{Made, Wish};
 use crate::objects::Indexed;
 use crate::server::Server;
 use api::status::GroupName;
 use api::{Status, Tree};
-use futures_util::future::BoxFuture;
 use samples::Samples;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
@@ -49,7 +48,7 @@ impl Usage {
 }
 
 /// `nodes.metrics.k8s.io`
-pub fn nodes<'a>(server: &'a Server, wish: Wish<'a>) -> BoxFuture<'a, Result<Vec<Tree>, Status>> {
+pub fn nodes<'a>(server: &'a Server, wish: Wish<'a>) -> Made<'a> {
     Box::pin(async move {
         let found = stored(server, "nodes", &wish)?;
         let samples = server.usage.look(server).await?;
@@ -66,7 +65,7 @@ pub fn nodes<'a>(server: &'a Server, wish: Wish<'a>) -> BoxFuture<'a, Result<Vec
 }
 
 /// `pods.metrics.k8s.io`
-pub fn pods<'a>(server: &'a Server, wish: Wish<'a>) -> BoxFuture<'a, Result<Vec<Tree>, Status>> {
+pub fn pods<'a>(server: &'a Server, wish: Wish<'a>) -> Made<'a> {
     Box::pin(async move {
         let found = stored(server, "pods", &wish)?;
         let samples = server.usage.look(server).await?;
