@@ -33,7 +33,7 @@ fn build() -> Result<(), String> {
     copy_folder(&source, &copy)?;
     let lock = read(&copy.join("package-lock.json"))?;
     if fs::read(copy.join(INSTALLED)).ok().as_ref() != Some(&lock) {
-        npm(&copy, &["ci", "--omit=dev", "--no-audit", "--no-fund"])?;
+        npm(&copy, &["ci", "--omit=dev", "--prefer-offline", "--no-audit", "--no-fund"])?;
         fs::write(copy.join(INSTALLED), &lock).map_err(|e| format!("noting what was installed: {e}"))?;
     }
     npm(&copy, &["run", "build"])?;

@@ -305,7 +305,12 @@ const EDITOR: &str = "[...document.querySelectorAll('.host')].find(e => e.shadow
 /// Selects all of the editor's text and types another one, as a person with a clipboard does.
 fn whole(browser: &mut Browser, text: &str) {
     browser.value(&format!("{EDITOR}.querySelector('.cm-content').focus()"));
-    let all = |kind: &str| serde_json::json!({"type": kind, "key": "a", "code": "KeyA", "modifiers": 2, "windowsVirtualKeyCode": 65, "commands": ["selectAll"]});
+    let all = |kind: &str| {
+        serde_json::json!({
+            "type": kind, "key": "a", "code": "KeyA", "modifiers": 2, "windowsVirtualKeyCode": 65,
+            "commands": ["selectAll"]
+        })
+    };
     browser.call("Input.dispatchKeyEvent", all("keyDown"));
     browser.call("Input.dispatchKeyEvent", all("keyUp"));
     browser.types(text);
@@ -316,7 +321,10 @@ async fn a_pod_without_a_place_has_its_causal_chain_on_its_page() {
     let setting = setting().await;
     let plane = &setting.plane;
     plane.until("/api/v1/namespaces/default/serviceaccounts/default", |code, _| code == 200).await;
-    let node = tree!({"metadata": {"name": "rock"}, "spec": {"taints": [{"key": "role", "value": "db", "effect": "NoSchedule"}]}});
+    let node = tree!({
+        "metadata": {"name": "rock"},
+        "spec": {"taints": [{"key": "role", "value": "db", "effect": "NoSchedule"}]}
+    });
     plane.call("POST", "/api/v1/nodes", Some(&node)).await;
     let status = tree!({"status": {
         "capacity": {"cpu": "2", "memory": "1Gi", "pods": "10"},

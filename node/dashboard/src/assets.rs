@@ -23,7 +23,8 @@ pub const TOTAL_BYTES_MAX: usize = 400_000;
 /// Where scripts, styles and connections may lead: here, and nowhere else. No script in the page itself, no frame.
 /// Attributes of style are let be: browsers write them themselves when somebody types over a selection in the editor.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Headers of every answer of the dashboard.
 pub const HEADERS: &[(&str, &str)] = &[

@@ -1,10 +1,10 @@
-//! The dashboard: its files, its logins, and what it asks beyond the API. What is in it, crate `dashboard` knows; what a
-//! login is, `apiserver::sessions`.
+//! The dashboard: its files, its logins, and what it asks beyond the API. What is in it, crate `dashboard` knows; what
+//! a login is, `apiserver::sessions`.
 //!
 //! `POST /skerry/v1/dashboard/ticket` gives whoever calls with credentials of its own a ticket. The page, below
 //! `/dashboard/`, takes it to `POST session`, once, and gets a cookie and a key; with both it calls as that user.
-//! `GET session` says who that is, `DELETE session` ends it. `POST documents` makes objects of YAML, and `GET why/…` tells
-//! why something does not run.
+//! `GET session` says who that is, `DELETE session` ends it. `POST documents` makes objects of YAML, and `GET why/…`
+//! tells why something does not run.
 
 use api::{Status, tree};
 use apiserver::browser::{self, Names};

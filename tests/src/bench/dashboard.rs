@@ -116,7 +116,10 @@ fn fill(api: &Api) -> Result<()> {
     }
     for number in 0..PODS {
         let pod = json!({
-            "metadata": {"name": format!("shop-front-{:04x}-{number:05}", number / 7), "labels": {"app": format!("app-{}", number % 50)}},
+            "metadata": {
+                "name": format!("shop-front-{:04x}-{number:05}", number / 7),
+                "labels": {"app": format!("app-{}", number % 50)}
+            },
             "spec": {"containers": [{"name": "c", "image": "shop.local/front:v1"}]}
         });
         api.post("/api/v1/namespaces/default/pods", "application/json", &mut pod.to_string().as_bytes())?;
@@ -133,7 +136,10 @@ fn scrolling() -> String {
             const step = now => {{
                 times.push(now - last); last = now; box.scrollTop += 900;
                 if (--left) requestAnimationFrame(step);
-                else {{ times.sort((a, b) => a - b); done({{median: times[times.length >> 1], most: times[Math.floor(times.length * 0.95)]}}) }}
+                else {{
+                    times.sort((a, b) => a - b);
+                    done({{median: times[times.length >> 1], most: times[Math.floor(times.length * 0.95)]}})
+                }}
             }};
             requestAnimationFrame(step);
         }})"

@@ -89,7 +89,8 @@ fn against(facts: &PodFacts, node: &Tree) -> Vec<Finding> {
     for lack in lacking(facts, node) {
         let text = shortage(&lack);
         let advice = if lack.is_hopeless() {
-            "Not even an empty node would do: ask for less, or start the cluster with more (skerry start --memory, --cpus)."
+            "Not even an empty node would do: ask for less, or start the cluster with more (skerry start --memory, \
+             --cpus)."
         } else {
             "Ask for less, remove other pods, or start the cluster with more (skerry start --memory, --cpus)."
         };
