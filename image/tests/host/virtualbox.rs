@@ -47,16 +47,16 @@ impl Played {
         let host = Host::new();
         let bin = host.image().with_file_name("bin");
         let notes = host.image().with_file_name("notes");
-        std::fs::create_dir(&notes).unwrap();
+        std::fs::create_dir(&notes).expect("a folder");
         for (name, script) in [("VBoxManage", MANAGE), ("VBoxHeadless", HEADLESS)] {
-            std::fs::write(bin.join(name), script).unwrap();
-            std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::write(bin.join(name), script).expect("a file");
+            std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).expect("its mode");
         }
-        std::fs::write(notes.join("version"), version).unwrap();
+        std::fs::write(notes.join("version"), version).expect("a file");
         let mut disk = vec![0; 1 << 20];
         disk[64..68].copy_from_slice(&0xbeda_107f_u32.to_le_bytes());
         disk[368..376].copy_from_slice(&(20_u64 << 30).to_le_bytes());
-        std::fs::write(host.image().join("skerry.vdi"), disk).unwrap();
+        std::fs::write(host.image().join("skerry.vdi"), disk).expect("a file");
         Played { host, notes }
     }
 

@@ -90,7 +90,7 @@ impl Volume {
         let mut table_sectors = table_bytes.div_ceil(SECTOR);
         let root_sectors = ROOT_ENTRIES * ENTRY / SECTOR;
         let reserved = per;
-        while (reserved + 2 * table_sectors + root_sectors) % per != 0 {
+        while !(reserved + 2 * table_sectors + root_sectors).is_multiple_of(per) {
             table_sectors += 1;
         }
         let root = (reserved + 2 * table_sectors) * SECTOR;
@@ -264,7 +264,7 @@ fn long_name(name: &str, short: &[u8; 11]) -> Vec<u8> {
     }
     let sum = short.iter().fold(0_u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
     let mut letters: Vec<u16> = name.encode_utf16().collect();
-    if letters.len() % LONG_LETTERS != 0 {
+    if !letters.len().is_multiple_of(LONG_LETTERS) {
         letters.push(0);
     }
     letters.resize(letters.len().next_multiple_of(LONG_LETTERS), 0xffff);
