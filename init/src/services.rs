@@ -157,7 +157,8 @@ pub const TABLE: &[Service] = &[
         milestone: false,
         oom_score: -500,
         cpu_weight: 100,
-        stop_wait: Duration::from_secs(10),
+        // A build that its caller has left is undone first; emulated, that has taken longer than ten.
+        stop_wait: Duration::from_secs(30),
         wanted: |config| config.flag(&DOCKER) && std::path::Path::new("/usr/bin/dockerd").exists(),
         terminal: no_terminal,
     },
