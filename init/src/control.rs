@@ -2,9 +2,9 @@
 //!
 //! Requests: `{"do":"status"}`, `{"do":"logs","service":"node","lines":100}`, `{"do":"restart","service":"node"}`,
 //! `{"do":"poweroff"}`, `{"do":"reboot"}`, `{"do":"crash"}` (an end that a hypervisor sees as a failure),
+//! `{"do":"finish","verdict":"passed"|"failed"|"timeout"|"invalid","why":"…"}` (an end that tells how Jobs ended),
 //! `{"do":"say","text":"…"}` (a line on every console), `{"do":"show","text":"…"}` (on screens only, never on a serial
-//! line: what only somebody before the machine may read), and from `node` `{"milestone":"api"|"node"|"ready"|"job", …}`
-//! whose other fields go to the serial line as they are.
+//! line: what only somebody before the machine may read), and from `node` `{"milestone":"api"|"node"|"ready"|…, …}` whose other fields go to the serial line as they are.
 //! Answers: `{"ok":true, …}` or `{"ok":false,"error":"…"}`.
 
 use crate::console::Console;
@@ -12,6 +12,7 @@ use crate::net::Network;
 use crate::power::{Ending, Kind};
 use crate::readiness::Readiness;
 use crate::services::{Order, Services};
+use crate::verdict::Verdict;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::io;
@@ -57,12 +58,13 @@ enum Request {
     Poweroff {},
     Reboot {},
     Crash {},
+    Finish { verdict: Verdict, why: String },
     Say { text: String },
     Show { text: String },
 }
 
 /// Milestones that `node` may report.
-const MILESTONES: &[&str] = &["api", "node", "ready", "job"];
+const MILESTONES: &[&str] = &["api", "node", "ready", "image", "manifest", "manifests", "job"];
 
 /// Serves the socket for ever.
 pub async fn serve(control: Control) -> io::Result<()> {
@@ -158,6 +160,7 @@ fn perform(control: &Control, request: Request) -> Value {
         Request::Poweroff {} => end(Kind::PowerOff, "asked to"),
         Request::Reboot {} => end(Kind::Restart, "asked to"),
         Request::Crash {} => end(Kind::Crash, "asked to"),
+        Request::Finish { verdict, why } => end(verdict.kind(), &why),
         Request::Say { text } => {
             control.console.say(&text);
             json!({"ok": true})
@@ -251,6 +254,15 @@ mod tests {
         assert_eq!(answer(&control, br#"{"milestone":"ready","pods":3}"#)["ok"], true);
         assert!(control.readiness.has("ready"));
         assert_eq!(answer(&control, br#"{"do":"status"}"#)["ready"], true);
+    }
+
+    #[test]
+    fn a_verdict_ends_the_machine_in_its_own_way() {
+        let (control, mut asked) = control();
+        assert_eq!(answer(&control, br#"{"do":"finish","verdict":"failed","why":"default/test failed"}"#)["ok"], true);
+        let ending = asked.try_recv().unwrap();
+        assert_eq!((ending.kind, ending.why.as_str()), (Kind::Fail(1), "default/test failed"));
+        assert_eq!(answer(&control, br#"{"do":"finish","verdict":"maybe","why":""}"#)["ok"], false);
     }
 
     #[test]

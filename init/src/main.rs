@@ -20,6 +20,7 @@ mod screen;
 mod services;
 mod shim;
 mod trampoline;
+mod verdict;
 
 use boot::{Boot, Failure, PHASES};
 use power::{Ending, Kind};
@@ -109,7 +110,8 @@ async fn live(started: Duration) {
         };
         // The end of a machine whose boot failed never looks like a clean one, unless it came up after all.
         let is_bad = has_failed && !boot.readiness.has("ready");
-        let kind = if is_bad && ending.kind == Kind::PowerOff { Kind::Crash } else { ending.kind };
+        let is_off = ending.kind == Kind::PowerOff;
+        let kind = if is_bad && is_off { verdict::of_failed_boot(&boot.config) } else { ending.kind };
         power::end(&boot, Ending { kind, ..ending }).await;
     }
 }
@@ -151,7 +153,9 @@ fn ask(endings: &mpsc::Sender<Ending>, kind: Kind, why: &str) {
 /// Says what failed and what to do, and ends the machine if it was told to.
 fn report(boot: &Boot, phase: &str, failure: &Failure) {
     boot.console.milestone("failed", failure.fields(phase));
-    if boot.config.text(&config::keys::ON_FAILURE) == "poweroff" {
+    if verdict::is_asked_for(&boot.config) {
+        ask(&boot.endings, verdict::of_failed_boot(&boot.config), "a failed boot, where a verdict is waited for");
+    } else if boot.config.text(&config::keys::ON_FAILURE) == "poweroff" {
         ask(&boot.endings, Kind::Crash, "a failed boot, as skerry.boot.on_failure says");
     } else {
         boot.console.say("init: the machine stays up for diagnosis; skerry.boot.on_failure=poweroff would end it");

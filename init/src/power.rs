@@ -21,6 +21,8 @@ pub enum Kind {
     /// A kernel panic on purpose, after everything was saved. The panic device (pvpanic) tells the hypervisor, so
     /// QEMU with `-action panic=exit-failure` ends with 1 and nobody takes the end for a clean one.
     Crash,
+    /// Off, with this value for QEMU's `isa-debug-exit`, after everything was saved; a crash where there is none.
+    Fail(u8),
 }
 
 /// A wish that the machine end.
@@ -57,7 +59,10 @@ pub async fn end(boot: &Boot, ending: Ending) -> ! {
     let console = &boot.console;
     force_after(END_WAIT, ending.kind);
     let mut fields = Map::new();
-    fields.insert("kind".into(), json!(format!("{:?}", ending.kind).to_lowercase()));
+    fields.insert("kind".into(), json!(word(ending.kind)));
+    if let Kind::Fail(value) = ending.kind {
+        fields.insert("exit".into(), json!(2 * u32::from(value) + 1));
+    }
     fields.insert("why".into(), json!(ending.why));
     console.milestone("shutdown", fields);
     stop_services(&boot.services, console).await;
@@ -78,6 +83,15 @@ pub async fn end(boot: &Boot, ending: Ending) -> ! {
     sys::power::sync();
     console.flush();
     cut(ending.kind, console)
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::PowerOff => "poweroff",
+        Kind::Restart => "restart",
+        Kind::Crash => "crash",
+        Kind::Fail(_) => "fail",
+    }
 }
 
 async fn stop_services(services: &Services, console: &Console) {
@@ -109,10 +123,14 @@ fn force_after(wait: Duration, kind: Kind) {
 
 /// The last call. If even that fails, PID 1 ends, which the kernel answers with a panic.
 fn cut(kind: Kind, console: &Console) -> ! {
+    if let Kind::Fail(value) = kind {
+        console.say(&format!("init: {}; ending by a crash", sys::power::debug_exit(value)));
+        console.flush();
+    }
     let failure = match kind {
         Kind::PowerOff => sys::power::power_off(),
         Kind::Restart => sys::power::restart(),
-        Kind::Crash => sys::power::crash(),
+        Kind::Crash | Kind::Fail(_) => sys::power::crash(),
     };
     console.say(&format!("init: {failure}"));
     console.flush();

@@ -52,7 +52,7 @@ pub struct Key {
 }
 
 /// The parts that init reads itself.
-pub const OWN_PARTS: &[&str] = &["boot", "disk", "network", "docker", "host", "proxy", "registry"];
+pub const OWN_PARTS: &[&str] = &["boot", "disk", "network", "docker", "host", "proxy", "registry", "ci"];
 /// The parts that init hands to `node` as they are; `node` says which of their keys it does not know.
 pub const PASSED_PARTS: &[&str] = &["node", "login", "store", "api", "cluster"];
 
@@ -104,6 +104,10 @@ keys! {
         "Names and ranges that are reached without the proxy, beside the cluster's own.";
     INSECURE = "skerry.registry.insecure", Kind::Words, "", Default, false,
         "Registries, as HOST:PORT, that speak plain HTTP.";
+    CI_JOB = "skerry.ci.job", Kind::Words, "", Stop, true,
+        "Jobs (`namespace/name`) whose end is the end of the machine; the emulator's exit code is their verdict.";
+    CI_TIMEOUT = "skerry.ci.timeout", Kind::Number(1, 86_400), "900", Default, true,
+        "Seconds since the kernel started after which those Jobs have taken too long.";
 }
 
 /// Reads a flag.

@@ -45,8 +45,14 @@ fn run(boot: &mut Boot) -> Result<(), Failure> {
     }
     // A failure below already follows the settings, `skerry.boot.on_failure` among them.
     boot.config = config;
+    crate::verdict::watch(boot);
     if let Some(stop) = complaints.iter().find(|complaint| complaint.stops) {
         return Err(Failure::new(stop.to_string(), format!("correct or remove {}", stop.subject)));
+    }
+    // Who waits for a verdict must not get one on something else than was on the disk.
+    let unread = complaints.iter().find(|complaint| complaint.subject == Source::ConfigDisk.to_string());
+    if let Some(unread) = unread.filter(|_| crate::verdict::is_asked_for(&boot.config)) {
+        return Err(Failure::new(unread.to_string(), "correct what is on the volume labelled SKERRY"));
     }
     write_private(Path::new(NODE_TOML), &boot.config.node_toml())
         .map_err(|e| Failure::new(format!("write {NODE_TOML}: {e}"), BROKEN_IMAGE))
