@@ -100,6 +100,22 @@ pub async fn discover(client: &Client) -> Result<Discovered, Status> {
     Ok(found)
 }
 
+/// The resource of a kind in one group version; none when that is not served.
+///
+/// # Errors
+/// The server's `Status`.
+pub async fn find(client: &Client, api_version: &str, kind: &str) -> Result<Option<ResourceRef>, Status> {
+    let root = if api_version.contains('/') { "apis" } else { "api" };
+    let list = match client.get_path::<Resources>(&format!("/{root}/{api_version}"), JSON).await {
+        Ok(list) => list,
+        Err(status) if status.is_not_found() => return Ok(None),
+        Err(status) => return Err(status),
+    };
+    let mut found = Discovered::default();
+    take(api_version, list, &mut found);
+    Ok(found.resources.into_iter().map(|served| served.resource).find(|resource| resource.kind == kind))
+}
+
 async fn read(client: &Client, path: &str, group_version: &str, found: &mut Discovered) {
     match client.get_path::<Resources>(path, JSON).await {
         Ok(list) => take(group_version, list, found),

@@ -3,7 +3,7 @@
 //! It must not know any kind.
 
 use crate::client::{Client, JSON, Request};
-use crate::options::{DeleteOptions, ListOptions, PAGE_OBJECTS, Patch, Selection};
+use crate::options::{DeleteOptions, ListOptions, PAGE_OBJECTS, Patch, Selection, push};
 use crate::resource::ResourceRef;
 use crate::watch::{WatchOptions, WatchStream};
 use ::api::{Status, Tree};
@@ -24,6 +24,7 @@ pub struct Api<T> {
     client: Client,
     resource: ResourceRef,
     metadata_only: bool,
+    strict: bool,
     decodes: PhantomData<fn() -> T>,
 }
 
@@ -61,13 +62,20 @@ impl<T> Page<T> {
 
 impl<T: DeserializeOwned> Api<T> {
     pub(crate) fn new(client: Client, resource: ResourceRef) -> Api<T> {
-        Api { client, resource, metadata_only: false, decodes: PhantomData }
+        Api { client, resource, metadata_only: false, strict: false, decodes: PhantomData }
     }
 
     /// The same, asking for metadata only.
     #[must_use]
     pub fn metadata_only(mut self) -> Api<T> {
         self.metadata_only = true;
+        self
+    }
+
+    /// The same, with writes refused that hold a field which the server does not know, or one twice.
+    #[must_use]
+    pub fn strict(mut self) -> Api<T> {
+        self.strict = true;
         self
     }
 
@@ -86,6 +94,14 @@ impl<T: DeserializeOwned> Api<T> {
             }
         }
         path
+    }
+
+    /// A query with what all writes say.
+    fn writing(&self, mut query: String) -> String {
+        if self.strict {
+            push(&mut query, "fieldValidation", "Strict");
+        }
+        query
     }
 
     fn accept(&self, list: bool) -> &'static str {
@@ -159,7 +175,8 @@ impl<T: DeserializeOwned> Api<T> {
     /// # Errors
     /// As [`Api::get`].
     pub async fn create(&self, namespace: &str, object: &impl Serialize) -> Result<T, Status> {
-        self.client.call(Request::new(Method::POST, self.path(namespace, "", "")).body(JSON, object)?).await
+        let request = Request::new(Method::POST, self.path(namespace, "", "")).query(self.writing(String::new()));
+        self.client.call(request.body(JSON, object)?).await
     }
 
     /// POSTs to a subresource: `binding`, `eviction`, `token`.
@@ -195,7 +212,8 @@ impl<T: DeserializeOwned> Api<T> {
         sub: &str,
         body: &impl Serialize,
     ) -> Result<S, Status> {
-        self.client.call(Request::new(Method::PUT, self.path(namespace, name, sub)).body(JSON, body)?).await
+        let request = Request::new(Method::PUT, self.path(namespace, name, sub)).query(self.writing(String::new()));
+        self.client.call(request.body(JSON, body)?).await
     }
 
     /// Patches an object, or a subresource of it unless `sub` is empty.
@@ -203,7 +221,7 @@ impl<T: DeserializeOwned> Api<T> {
     /// # Errors
     /// As [`Api::get`].
     pub async fn patch(&self, namespace: &str, name: &str, sub: &str, patch: &Patch) -> Result<T, Status> {
-        let request = Request::new(Method::PATCH, self.path(namespace, name, sub)).query(patch.query());
+        let request = Request::new(Method::PATCH, self.path(namespace, name, sub)).query(self.writing(patch.query()));
         let request = request.accept(self.accept(false)).body(patch.content_type(), patch.body())?;
         self.client.call(request).await
     }
