@@ -17,6 +17,7 @@ mod export;
 mod fault;
 mod finish;
 pub mod garbage;
+mod import;
 mod ingest;
 mod list;
 mod manifest;
