@@ -6,6 +6,7 @@ mod components;
 mod control_plane;
 mod docker;
 mod machine;
+mod manifests;
 #[cfg(test)]
 mod monitoring;
 mod parts;
@@ -13,6 +14,7 @@ mod pid1;
 mod renewal;
 mod settings;
 mod store_key;
+mod verdict;
 
 use anyhow::{Context, Result};
 use arguments::Arguments;

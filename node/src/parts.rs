@@ -2,6 +2,7 @@
 //! API. One file each; they are clients of the API with users of their own.
 
 pub mod docker;
+pub mod handed;
 pub mod images;
 pub mod kubelet;
 pub mod network;
@@ -38,6 +39,7 @@ pub async fn start(around: &Around<'_>) -> Result<Vec<JoinHandle<()>>> {
     let (mut tasks, dns_answers) = network::start(around).await?;
     tasks.extend(images::start(around));
     tasks.extend(kubelet::start(around)?);
+    tasks.extend(handed::start(around));
     tasks.push(readiness::start(around, components::connect(around.server, readiness::USER), dns_answers));
     Ok(tasks)
 }

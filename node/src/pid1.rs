@@ -3,6 +3,7 @@
 //!
 //! It must not decide when a milestone is reached.
 
+use crate::verdict::Verdict;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +60,12 @@ impl Pid1 {
     /// Shows a line on screens, never on a serial line.
     pub fn show(&self, text: &str) {
         self.send(json!({"do": "show", "text": text}));
+    }
+
+    /// Asks for the end of the machine, with a verdict that the emulator's exit code tells.
+    pub fn finish(&self, verdict: Verdict, why: &str) {
+        tracing::info!(?verdict, why, "the verdict");
+        self.send(json!({"do": "finish", "verdict": verdict.word(), "why": why}));
     }
 
     fn send(&self, message: Value) {

@@ -6,10 +6,12 @@
 mod keys;
 
 use crate::arguments::Arguments;
+use crate::verdict::Wanted;
 use anyhow::{Context, Result, anyhow, bail};
 use pki::login::Code;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 use store::EnvelopeKey;
 
 pub use keys::Given;
@@ -24,6 +26,9 @@ const NODES: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 0);
 const PODS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 0);
 /// Bits of a node's share of the pod addresses.
 const NODE_SHARE_BITS: u8 = 24;
+
+/// Seconds that Jobs may take whose end is the end of the machine, when init did not say.
+const CI_TIMEOUT_S: u32 = 900;
 
 /// What the process works by. Not `Debug`: it holds secrets.
 #[derive(Clone)]
@@ -66,6 +71,8 @@ pub struct Settings {
     pub login_file: Option<PathBuf>,
     /// Keys for values on disk; the first one seals.
     pub store_keys: Vec<EnvelopeKey>,
+    /// The Jobs whose end is the end of the machine.
+    pub verdict: Option<Wanted>,
     /// What to log.
     pub log: String,
 }
@@ -77,7 +84,7 @@ impl Settings {
     /// When a value makes going on unsafe or impossible; names the flag or key.
     pub fn merge(arguments: Arguments, file: Option<&str>) -> Result<(Settings, Vec<String>)> {
         let machine = file.is_some();
-        let (given, complaints) = Given::read(file.unwrap_or_default())?;
+        let (given, mut complaints) = Given::read(file.unwrap_or_default())?;
         let data = arguments.data.or_else(|| machine.then(|| MACHINE_DATA.into()));
         let bind =
             arguments.bind.unwrap_or(if machine { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() });
@@ -106,6 +113,7 @@ impl Settings {
             login_code: given.text("login.code").map(Code::parse).transpose().context("login.code")?,
             login_file: arguments.login_code,
             store_keys: given.text("store.key").map(parse_store_key).transpose()?.into_iter().collect(),
+            verdict: verdict(&given, &mut complaints)?,
             log: arguments.log.or_else(|| given.text("node.log").map(str::to_owned)).unwrap_or_else(|| "info".into()),
         };
         Ok((settings, complaints))
@@ -141,6 +149,19 @@ fn runtime(given: Option<&str>) -> Result<PathBuf> {
         bail!("skerry.node.runtime={}: give containerd, or the whole path of a CRI socket", socket.display());
     }
     Ok(socket)
+}
+
+/// The Jobs whose verdict is waited for; none when no key names any. Init has read the keys already.
+fn verdict(given: &Given, complaints: &mut Vec<String>) -> Result<Option<Wanted>> {
+    let Some(jobs) = given.text("ci.job") else { return Ok(None) };
+    let limit = given.number("ci.timeout", 1, 86_400)?.unwrap_or(CI_TIMEOUT_S);
+    let wanted = Wanted::parse(jobs, Duration::from_secs(limit.into()));
+    // A verdict that nobody can give is told all the same: the Job of that name is not there.
+    let wanted = wanted.unwrap_or_else(|error| {
+        complaints.push(format!("skerry.ci.job: {error}"));
+        Wanted { jobs: vec![(String::new(), jobs.to_owned())], limit: Duration::from_secs(limit.into()) }
+    });
+    Ok(Some(wanted))
 }
 
 /// As init names a machine that nobody named.
@@ -241,6 +262,14 @@ mod tests {
         assert_eq!(of(Some("")), (true, false));
         assert_eq!(of(Some("[docker]\ntcp = \"yes\"\n")), (true, true));
         assert_eq!(of(Some("[docker]\ntcp = \"yes\"\nenabled = \"no\"\n")), (false, false));
+    }
+
+    #[test]
+    fn jobs_are_named_by_a_key_and_a_name_that_is_none_is_said() {
+        let (settings, _) = merge(&["--config", "x"], Some("[ci]\njob = \"ci/e2e\"\ntimeout = \"60\"\n")).unwrap();
+        assert_eq!(settings.verdict, Some(Wanted::parse("ci/e2e", Duration::from_secs(60)).unwrap()));
+        let (settings, complaints) = merge(&["--config", "x"], Some("[ci]\njob = \"a/b/c\"\n")).unwrap();
+        assert!(settings.verdict.is_some() && complaints[0].contains("skerry.ci.job"), "{complaints:?}");
     }
 
     #[test]

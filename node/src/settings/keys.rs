@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 /// Part and name, and what it is.
 const KEYS: &[(&str, &str)] = &[
+    ("ci.job", "Jobs whose end is the end of the machine"),
+    ("ci.timeout", "seconds after which they have taken too long"),
     ("docker.enabled", "whether Docker's socket is opened"),
     ("docker.tcp", "whether Docker also answers on TCP 2376"),
     ("host.address", "where the host is reached, as host.skerry.internal"),
