@@ -73,18 +73,26 @@ pub struct Failure {
     pub reason: String,
     /// What to do.
     pub advice: String,
+    /// Whether nothing is broken, and the image and what it was given do not belong together.
+    pub refused: bool,
 }
 
 impl Failure {
     /// A failure with its advice.
     pub fn new(reason: impl Into<String>, advice: impl Into<String>) -> Failure {
-        Failure { reason: reason.into(), advice: advice.into() }
+        Failure { reason: reason.into(), advice: advice.into(), refused: false }
+    }
+
+    /// A failure to take what the machine was given, which is in order.
+    pub fn refusal(reason: impl Into<String>, advice: impl Into<String>) -> Failure {
+        Failure { refused: true, ..Failure::new(reason, advice) }
     }
 
     /// As the fields of the milestone `failed`.
     pub fn fields(&self, phase: &str) -> Map<String, Value> {
         let pairs = [("phase", phase), ("reason", &self.reason), ("advice", &self.advice)];
-        pairs.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
+        let refused = self.refused.then(|| ("refused".to_owned(), Value::from(true)));
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).chain(refused).collect()
     }
 }
 
