@@ -178,14 +178,17 @@ impl Volume {
         Ok(entries)
     }
 
-    /// A folder's own cluster must be known before what is inside it is stored: it takes the next one.
+    /// A folder's own clusters must be known before what is inside it is stored: it takes the next ones, as many as its
+    /// entries can need.
     fn subfolder(&mut self, inside: &BTreeMap<String, Node<'_>>, parent: u16) -> Result<u16> {
-        let own = self.store(&vec![0; self.cluster])?;
+        let most = inside.keys().map(|name| 1 + name.len().div_ceil(LONG_LETTERS)).sum::<usize>() + 2;
+        let room = (most * ENTRY).next_multiple_of(self.cluster);
+        let own = self.store(&vec![0; room])?;
         let mut entries = Vec::new();
         entries.extend(entry(*b".          ", IS_FOLDER, own, 0));
         entries.extend(entry(*b"..         ", IS_FOLDER, parent, 0));
         entries.extend(self.folder(inside, Some(own))?);
-        ensure!(entries.len() <= self.cluster, "too many files for one folder");
+        ensure!(entries.len() <= room, "a folder's entries do not fit into what was taken for them");
         let at = self.data + (usize::from(own) - 2) * self.cluster;
         self.bytes[at..at + entries.len()].copy_from_slice(&entries);
         Ok(own)
@@ -305,6 +308,19 @@ mod tests {
         let big = vec![1; 1 << 20];
         assert!(volume("X", 1, 1 << 20, &[("big", &big)]).is_err());
         assert!(volume("X", 1, 2 << 20, &[("big", &big)]).is_ok());
+    }
+
+    #[test]
+    fn a_folder_takes_as_many_clusters_as_its_entries_need() {
+        let names: Vec<String> = (0..200).map(|n| format!("m/a-rather-long-name-{n}.yaml")).collect();
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+        let bytes = volume("LABEL", 1, 4 << 20, &files).unwrap();
+        // Every file's short entry, one after another without a gap between the folder's clusters.
+        let entries = bytes.chunks(ENTRY).filter(|entry| entry[8..11] == *b"YAM" && entry[11] == 0x20).count();
+        assert_eq!(entries, 200);
+        let last = bytes.chunks(ENTRY).rposition(|entry| entry[8..11] == *b"YAM").unwrap();
+        let first = bytes.chunks(ENTRY).position(|entry| entry[8..11] == *b"YAM").unwrap();
+        assert_eq!(last - first + 1, 200 + 199 * 2, "each has a short entry and two of a long name");
     }
 
     /// Follows the tables as a reader does, for both widths.
