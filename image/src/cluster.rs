@@ -16,6 +16,7 @@ pub mod preferences;
 pub mod qmp;
 pub mod relay;
 pub mod settings;
+pub mod vmlinux;
 pub mod wait;
 
 use crate::exit::{Code, Failure};

@@ -6,6 +6,7 @@ pub mod build;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod config_disk;
 pub mod docker;
 pub mod exit;
 pub mod interrupt;

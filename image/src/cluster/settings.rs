@@ -2,6 +2,7 @@
 //! writing the one file.
 
 use super::Cluster;
+use super::emulator::Hardware;
 use crate::exit::{Code, Failure};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,12 @@ pub struct Settings {
     /// What runs the machine.
     #[serde(default)]
     pub driver: Driver,
+    /// The hardware.
+    #[serde(default)]
+    pub hardware: Hardware,
+    /// The folder of manifests that are applied at each boot.
+    #[serde(default)]
+    pub manifests: Option<PathBuf>,
 }
 
 /// What a command line asks for; nothing leaves things as they are.
@@ -81,6 +88,10 @@ pub struct Wish {
     pub runtime: Option<String>,
     /// What runs the machine.
     pub driver: Option<Driver>,
+    /// The hardware.
+    pub hardware: Option<Hardware>,
+    /// The folder of manifests; an empty path means none.
+    pub manifests: Option<PathBuf>,
 }
 
 /// The word for the machine's own engine.
@@ -91,9 +102,20 @@ const SOCKET_BYTES_MAX: usize = 107;
 impl Settings {
     /// The settings of a new cluster.
     pub fn new(port: u16, image: PathBuf) -> Settings {
-        let (append, insecure) = (String::new(), Vec::new());
-        let (memory_mb, cpus, disk_bytes, driver) = (MEMORY_MB, CPUS, DISK_BYTES, Driver::default());
-        Settings { format: FORMAT, memory_mb, cpus, disk_bytes, port, image, append, insecure, runtime: None, driver }
+        Settings {
+            format: FORMAT,
+            memory_mb: MEMORY_MB,
+            cpus: CPUS,
+            disk_bytes: DISK_BYTES,
+            port,
+            image,
+            append: String::new(),
+            insecure: Vec::new(),
+            runtime: None,
+            driver: Driver::default(),
+            hardware: Hardware::default(),
+            manifests: None,
+        }
     }
 
     /// These settings with what was asked for.
@@ -133,7 +155,25 @@ impl Settings {
         if let Some(runtime) = &wish.runtime {
             self.runtime = socket(runtime)?;
         }
+        if let Some(hardware) = wish.hardware {
+            self.hardware = hardware;
+        }
+        if let Some(folder) = &wish.manifests {
+            self.manifests = (!folder.as_os_str().is_empty()).then(|| folder.clone());
+        }
+        self.fits_driver()?;
         Ok(self)
+    }
+
+    /// VirtualBox has hardware of its own, and is given no config disk.
+    fn fits_driver(&self) -> Result<()> {
+        let flag = match (self.driver, self.hardware, &self.manifests) {
+            (Driver::Virtualbox, Hardware::Microvm, _) => "--machine microvm",
+            (Driver::Virtualbox, _, Some(_)) => "--manifests",
+            _ => return Ok(()),
+        };
+        let failure = Failure::new(Code::Usage, format!("{flag} goes with --driver qemu only"));
+        bail!(failure.advice("leave one of them out"))
     }
 
     /// The words for the kernel's command line, those of settings among them.
@@ -276,6 +316,17 @@ mod tests {
         for bad in ["crio", "", "/run/a b", "tcp://x"] {
             assert_eq!(Failure::of(settings().with(&wish(bad), true).unwrap_err()).code, Code::Usage, "{bad}");
         }
+    }
+
+    #[test]
+    fn hardware_and_manifests_stay_until_others_are_asked_for() {
+        let wish = Wish { hardware: Some(Hardware::Microvm), manifests: Some("/m".into()), ..Wish::default() };
+        let made = settings().with(&wish, true).unwrap().with(&Wish::default(), false).unwrap();
+        assert_eq!((made.hardware, made.manifests.as_deref()), (Hardware::Microvm, Some("/m".as_ref())));
+        let other = Wish { driver: Some(Driver::Virtualbox), ..Wish::default() };
+        assert_eq!(Failure::of(made.clone().with(&other, true).unwrap_err()).code, Code::Usage);
+        let none = Wish { manifests: Some(PathBuf::new()), ..Wish::default() };
+        assert_eq!(made.with(&none, false).unwrap().manifests, None);
     }
 
     #[test]

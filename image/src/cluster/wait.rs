@@ -46,13 +46,17 @@ impl<'a> Wait<'a> {
     /// Waits for a milestone; `what` says to people what it is.
     ///
     /// # Errors
-    /// `BootFailed` when the machine fails or ends, `TimedOut`, `Interrupted`.
+    /// `Refused` when the machine does not take what it was given, `BootFailed` when it fails or ends, `TimedOut`,
+    /// `Interrupted`.
     pub async fn milestone(&mut self, name: &str, what: &str) -> Result<()> {
         loop {
             if self.report.milestone(name).is_some() {
                 return Ok(());
             }
             if let Some(failed) = self.report.milestone("failed") {
+                if failed.more.get("refused").is_some_and(|refused| refused == true) {
+                    bail!(Failure::new(Code::Refused, failed.text("reason")).advice(failed.text("advice")));
+                }
                 // It stays up for diagnosis; another start would find the same.
                 let message = format!("{}: {}", failed.text("phase"), failed.text("reason"));
                 let name = &self.cluster.name;

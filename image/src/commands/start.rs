@@ -1,5 +1,6 @@
 //! `skerry start`: makes a cluster and boots it, or finds that it runs; ends when it can be used.
 
+mod handed;
 mod undo;
 
 pub use undo::cut;
@@ -7,7 +8,7 @@ pub use undo::cut;
 use super::{Command, Context};
 use crate::cluster::accelerator::{self, Choice};
 use crate::cluster::ask::Supervisor;
-use crate::cluster::emulator::{Accelerator, CODE, DISK, STORE_KEY};
+use crate::cluster::emulator::{Accelerator, CODE, CONFIG_DISK, DISK, Hardware, STORE_KEY};
 use crate::cluster::images::Image;
 use crate::cluster::outward::Outward;
 use crate::cluster::ports::{self, Protocol};
@@ -57,7 +58,7 @@ enum Until {
 
 /// Options that describe a cluster. What a user prefers for them counts when one is made, and changes none that is there.
 const FOR_NEW_CLUSTERS: &[&str] =
-    &["memory", "cpus", "disk", "port", "image", "append", "insecure_registry", "runtime", "driver"];
+    &["memory", "cpus", "disk", "port", "image", "append", "insecure_registry", "runtime", "driver", "machine", "manifests"];
 
 #[derive(Args)]
 struct Arguments {
@@ -95,6 +96,12 @@ struct Arguments {
     /// How long to wait, such as 90s or 5m
     #[arg(long, env = "SKERRY_TIMEOUT", value_name = "TIME", default_value = "5m", value_parser = super::duration)]
     timeout: Duration,
+    /// Hardware of the machine; a microvm is up sooner [default: q35]
+    #[arg(long, env = "SKERRY_MACHINE", value_name = "HARDWARE", value_enum)]
+    machine: Option<Hardware>,
+    /// Folder of manifests that are applied at each boot; an empty word means none any more
+    #[arg(long, env = "SKERRY_MANIFESTS", value_name = "FOLDER", value_parser = folder)]
+    manifests: Option<PathBuf>,
     /// Words for the kernel's command line, such as skerry.boot.on_failure=poweroff
     #[arg(long, env = "SKERRY_APPEND", value_name = "WORDS")]
     append: Option<String>,
@@ -111,9 +118,10 @@ struct Arguments {
 
 impl Arguments {
     /// What counts for a cluster that is to be made, or for one that is there.
-    fn wish(&self, is_new: bool) -> Wish {
+    fn wish(&self, is_new: bool) -> Result<Wish> {
         let counts = |id: &str| is_new || !self.preferences.contains(&id);
-        Wish {
+        let manifests = self.manifests.as_ref().filter(|_| counts("manifests"));
+        Ok(Wish {
             memory_mb: self.memory.filter(|_| counts("memory")).map(megabytes),
             cpus: self.cpus.filter(|_| counts("cpus")),
             disk_bytes: self.disk.filter(|_| counts("disk")),
@@ -121,7 +129,10 @@ impl Arguments {
             insecure: if counts("insecure_registry") { self.insecure_registry.clone() } else { Vec::new() },
             runtime: self.runtime.clone().filter(|_| counts("runtime")),
             driver: self.driver,
-        }
+            hardware: self.machine.filter(|_| counts("machine")),
+            // A later start may be typed elsewhere.
+            manifests: manifests.map(|folder| absolute(folder)).transpose()?,
+        })
     }
 
     /// The folder of the image that was asked for, or that is preferred for a new cluster.
@@ -134,6 +145,15 @@ fn megabytes(bytes: u64) -> u32 {
     u32::try_from(bytes >> 20).unwrap_or(u32::MAX)
 }
 
+/// A folder, or the empty word.
+fn folder(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(PathBuf::from(text))
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    if folder.as_os_str().is_empty() { Ok(PathBuf::new()) } else { Ok(std::path::absolute(folder)?) }
+}
+
 async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     let began = std::time::Instant::now();
     let deadline = Instant::now() + arguments.timeout;
@@ -143,10 +163,21 @@ async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     match started {
         Ok(started) => finish(context, &cluster, &started, began.elapsed()),
         Err(error) => {
+            if Failure::of_kind(&error, Code::Refused) && undo.has_launched() && !is_up(&cluster).await {
+                // It stands still with a disk that belongs to another image, and there is nothing to look into.
+                undo::end(&cluster, &context.output).await;
+            }
             undo.run(&context.output, context.interrupt.is_set()).await;
             Err(error)
         }
     }
+}
+
+/// Whether the machine can be used, whatever this command did not like.
+async fn is_up(cluster: &Cluster) -> bool {
+    let Ok(Some(mut supervisor)) = Supervisor::connect(cluster).await else { return false };
+    let report = supervisor.ask::<crate::cluster::ask::Report>(&json!({"do": "status"})).await;
+    report.is_ok_and(|report| report.milestone("ready").is_some())
 }
 
 /// What came of it.
@@ -178,7 +209,7 @@ async fn start(
     let (settings, supervisor) = match running {
         Some(supervisor) => {
             let settings = Settings::read(cluster)?;
-            if settings.clone().with(&arguments.wish(false), false)? != settings || !arguments.ca.is_empty() {
+            if settings.clone().with(&arguments.wish(false)?, false)? != settings || !arguments.ca.is_empty() {
                 output.warn("the cluster runs already: other sizes count after skerry stop and skerry start");
             }
             (settings, go_on(supervisor, cluster).await?)
@@ -207,6 +238,9 @@ async fn start(
         let step = Step::begin(output, "Ready");
         wait.milestone("ready", "node, DNS and default account").await?;
         step.done("node, DNS, default account");
+        if settings.manifests.is_some() {
+            handed::wait(&mut wait, output).await?;
+        }
     }
     Ok(Started { settings, kubeconfig, wait: arguments.wait, report: wait.report })
 }
@@ -255,14 +289,17 @@ async fn launch(
     let port = port(arguments, cluster, known.as_ref())?;
     let is_new = known.is_none();
     let mut settings =
-        known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(is_new), is_new)?;
+        known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(is_new)?, is_new)?;
     settings.port = port;
     settings.image.clone_from(&image.folder);
     secrets(cluster)?;
     let (outward, warnings) = Outward::of_host(cluster, &arguments.ca, &settings.insecure)?;
     outward.write(cluster)?;
     match settings.driver {
-        Driver::Qemu => state_disk(cluster, &settings)?,
+        Driver::Qemu => {
+            handed::write(&settings, &cluster.path(CONFIG_DISK))?;
+            state_disk(cluster, &settings)?;
+        }
         Driver::Virtualbox => manage::prepare(cluster, &settings, undo.made(), &context.interrupt)?,
     }
     settings.write(cluster)?;
@@ -286,7 +323,8 @@ async fn launch(
 fn describe(settings: &Settings, accelerator: Accelerator) -> String {
     let kind = if accelerator == Accelerator::Tcg { ", emulated: slower than with KVM" } else { "" };
     let (cpus, memory, disk) = (settings.cpus, settings.memory_mb, settings.disk_bytes >> 30);
-    format!("{cpus} CPUs, {memory} MiB memory, {disk} GiB disk{kind}")
+    let hardware = if settings.hardware == Hardware::Q35 { "" } else { ", microvm" };
+    format!("{cpus} CPUs, {memory} MiB memory, {disk} GiB disk{hardware}{kind}")
 }
 
 /// The port of the API: what was asked for, else what it had, else the next that is free and nobody else's.

@@ -94,7 +94,9 @@ impl Console {
 
     fn note(&mut self, line: &str, heard: &mut Heard) {
         let Some(milestone) = read(line, life::now_ms().saturating_sub(self.started_ms)) else { return };
-        if self.seen.iter().any(|seen| (&seen.name, seen.t_ms) == (&milestone.name, milestone.t_ms)) {
+        // Read again after a change of supervisors. Of one kind there may be several at one time.
+        let same = |seen: &Milestone| Milestone { host_ms: seen.host_ms, ..milestone.clone() } == *seen;
+        if self.seen.iter().any(same) {
             return;
         }
         if self.seen.len() == MILESTONES_MAX {

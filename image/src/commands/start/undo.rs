@@ -58,6 +58,11 @@ impl<'a> Undo<'a> {
         self.launched = true;
     }
 
+    /// Whether this command started the machine.
+    pub fn has_launched(&self) -> bool {
+        self.launched
+    }
+
     /// Takes back what was begun. Without an interrupt a machine that was started stays as it is: its console tells
     /// what went wrong, or it comes up yet.
     pub async fn run(&mut self, output: &Output, interrupted: bool) {
@@ -90,16 +95,31 @@ impl<'a> Undo<'a> {
     }
 }
 
+/// Presses the power button, so that what is mounted is left in order; cuts the power when that does not help.
+pub async fn end(cluster: &Cluster, output: &Output) {
+    let ended = match order(cluster, "power-button").await {
+        Ok(()) => Ok(()),
+        Err(_) => cut(cluster).await,
+    };
+    if let Err(error) = ended {
+        output.warn(&format!("stopping the machine: {error:#}"));
+    }
+}
+
 /// Cuts the power and waits until the machine is gone.
 ///
 /// # Errors
 /// When it does not go.
 pub async fn cut(cluster: &Cluster) -> Result<()> {
+    order(cluster, "cut").await
+}
+
+async fn order(cluster: &Cluster, order: &str) -> Result<()> {
     let Some(mut supervisor) = Supervisor::connect(cluster).await? else { return Ok(()) };
     let Some(watch) = Supervisor::connect(cluster).await? else { return Ok(()) };
     let interrupt = Interrupt::never();
     let mut wait = Wait::begin(cluster, watch, tokio::time::Instant::now() + CUT_WAIT, &interrupt).await?;
     // The answer may be lost, as the emulator ends by it.
-    drop(supervisor.ask::<Value>(&json!({"do": "cut"})).await);
+    drop(supervisor.ask::<Value>(&json!({"do": order})).await);
     wait.end().await
 }
