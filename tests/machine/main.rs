@@ -4,6 +4,7 @@
 //! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
 //! What must be built before, `tests::harness` says when it is missing.
 
+mod ci;
 mod dashboard;
 mod disk;
 mod docker;
@@ -11,6 +12,7 @@ mod faults;
 mod lifecycle;
 mod listeners;
 mod metrics;
+mod microvm;
 mod odd;
 mod power;
 mod rolling;
@@ -26,6 +28,7 @@ use tests::harness;
 /// Every scenario. In `shop`, what takes the shop away comes last.
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "smoke", arguments: &[], parts: &[smoke::STEPS] },
+    Scenario { name: "microvm", arguments: microvm::ARGUMENTS, parts: &[microvm::STEPS] },
     Scenario { name: "docker", arguments: docker::ARGUMENTS, parts: &[docker::STEPS] },
     Scenario { name: "metrics", arguments: &[], parts: &[metrics::STEPS] },
     Scenario {
@@ -47,7 +50,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Tests that start machines of their own.
-const LONE: &[&[runner::Lone]] = &[disk::LONE];
+const LONE: &[&[runner::Lone]] = &[ci::LONE, disk::LONE];
 
 fn main() -> std::process::ExitCode {
     runner::run(SCENARIOS, LONE, &std::env::args().skip(1).collect::<Vec<_>>())

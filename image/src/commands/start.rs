@@ -57,8 +57,19 @@ enum Until {
 }
 
 /// Options that describe a cluster. What a user prefers for them counts when one is made, and changes none that is there.
-const FOR_NEW_CLUSTERS: &[&str] =
-    &["memory", "cpus", "disk", "port", "image", "append", "insecure_registry", "runtime", "driver", "machine", "manifests"];
+const FOR_NEW_CLUSTERS: &[&str] = &[
+    "memory",
+    "cpus",
+    "disk",
+    "port",
+    "image",
+    "append",
+    "insecure_registry",
+    "runtime",
+    "driver",
+    "machine",
+    "manifests",
+];
 
 #[derive(Args)]
 struct Arguments {

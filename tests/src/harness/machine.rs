@@ -63,6 +63,32 @@ impl Machine {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("skerry start printed no JSON ({error}): {text}"))
     }
 
+    /// Tries to start it with more arguments; how the command ended.
+    pub fn try_start(&self, arguments: &[&str]) -> Outcome {
+        self.skerry(&[&["start", "--timeout", BOOT], arguments].concat(), BOOT_LIMIT)
+    }
+
+    /// Asks for its status, which it may not have.
+    pub fn try_status(&self) -> Outcome {
+        self.skerry(&["status"], COMMAND)
+    }
+
+    /// The file of the state disk.
+    pub fn state_disk(&self) -> PathBuf {
+        self.cluster().join("state.raw")
+    }
+
+    /// A folder of the machine's own for what a test hands it, empty.
+    pub fn room(&self) -> PathBuf {
+        let room = self.folder.join(format!("{}-room", self.name));
+        match std::fs::remove_dir_all(&room) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", room.display()),
+            _ => {}
+        }
+        std::fs::create_dir_all(&room).expect("a folder in target/");
+        room
+    }
+
     /// Presses the power button and waits until it is off. Says how the machine ended.
     pub fn stop(&self) -> String {
         self.must(&["stop", "--timeout", "3m"], BOOT_LIMIT);
