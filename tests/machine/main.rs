@@ -11,6 +11,7 @@ mod docker;
 mod faults;
 mod lifecycle;
 mod listeners;
+mod local;
 mod metrics;
 mod microvm;
 mod odd;
@@ -31,6 +32,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "microvm", arguments: microvm::ARGUMENTS, parts: &[microvm::STEPS] },
     Scenario { name: "docker", arguments: docker::ARGUMENTS, parts: &[docker::STEPS] },
     Scenario { name: "metrics", arguments: &[], parts: &[metrics::STEPS] },
+    Scenario { name: "local", arguments: &[], parts: &[local::STEPS] },
     Scenario {
         name: "shop",
         arguments: &[],

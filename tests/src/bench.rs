@@ -7,6 +7,7 @@ mod conditions;
 mod dashboard;
 mod docker;
 mod figures;
+mod host;
 mod icount;
 mod idle;
 mod memory;
@@ -38,6 +39,7 @@ pub const PARTS: &[Part] = &[
     Part { name: "icount", about: "time to init in instructions", measure: icount::measure },
     Part { name: "smallest", about: "the smallest memory that gets ready", measure: smallest::measure },
     Part { name: "boot", about: "milestones after power-on, and the first pod", measure: boot::measure },
+    Part { name: "host", about: "starts, stops, and Services on localhost", measure: host::measure },
     Part { name: "idle", about: "host CPU of the idle machine", measure: idle::measure },
     Part { name: "memory", about: "memory of the idle machine and its processes", measure: memory::measure },
     Part { name: "pods", about: "start latency of 1 and of 20 pods", measure: pods::measure },

@@ -10,6 +10,7 @@ mod load;
 mod machine;
 mod page;
 mod program;
+pub mod registry;
 mod stream;
 mod terminal;
 
@@ -21,6 +22,6 @@ pub use http::{get, post};
 pub use load::Load;
 pub use machine::Machine;
 pub use page::Page;
-pub use program::{Outcome, eventually, run};
+pub use program::{Outcome, eventually, promptly, run};
 pub use stream::Stream;
 pub use terminal::Terminal;

@@ -89,6 +89,47 @@ impl Machine {
         room
     }
 
+    /// The same as somebody with other variables in the environment.
+    pub fn start_as(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Value {
+        let words = [&["start", "--timeout", BOOT], arguments].concat();
+        let outcome = self.skerry_as(environment, &words, BOOT_LIMIT);
+        assert!(outcome.is_good(), "skerry {words:?} failed: {}{}", outcome.out, outcome.err);
+        serde_json::from_str(&outcome.out).expect("JSON")
+    }
+
+    /// A command of `skerry` that only asks; its result.
+    pub fn ask(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.must(arguments, COMMAND)).expect("JSON")
+    }
+
+    /// A command of `skerry`, which may fail.
+    pub fn try_skerry(&self, arguments: &[&str]) -> Outcome {
+        self.skerry(arguments, COMMAND)
+    }
+
+    /// The archive of an image of the catalogue.
+    pub fn archive(&self, name: &str) -> PathBuf {
+        let image = catalog::image(name).expect("an image of the catalogue");
+        let workshop = Workshop::open().unwrap_or_else(|error| panic!("the images' packages: {error:#}"));
+        let made = workshop.make(image, &self.built.target.join("shop-images"));
+        made.unwrap_or_else(|error| panic!("the image {name}: {error:#}"))
+    }
+
+    /// Everything that is known of the machine outside of it, as text: what must hold no secret.
+    pub fn outside(&self) -> String {
+        let read = |name: &str| std::fs::read(self.cluster().join(name)).unwrap_or_default();
+        let pid = self.status()["pid"].as_u64().unwrap_or_default();
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let all = [read("serial.log"), read("supervisor.log"), read("qemu.log"), read("cluster.json"), line];
+        String::from_utf8_lossy(&all.concat()).into_owned()
+    }
+
+    /// Kills whoever watches over the machine, which runs on.
+    pub fn kill_supervisor(&self) {
+        let pid = self.status()["supervisor"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("its pid");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    }
+
     /// Presses the power button and waits until it is off. Says how the machine ended.
     pub fn stop(&self) -> String {
         self.must(&["stop", "--timeout", "3m"], BOOT_LIMIT);
@@ -244,12 +285,21 @@ impl Machine {
     }
 
     fn skerry(&self, arguments: &[&str], limit: Duration) -> Outcome {
-        run(self.skerry_command(arguments).args(["-o", "json"]), &[], limit)
+        self.skerry_as(&[], arguments, limit)
     }
 
+    fn skerry_as(&self, environment: &[(&str, &str)], arguments: &[&str], limit: Duration) -> Outcome {
+        run(self.skerry_command(arguments).envs(environment.iter().copied()).args(["-o", "json"]), &[], limit)
+    }
+
+    /// What the host's environment says of proxies and authorities is none of the tests' business.
     fn skerry_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.built.skerry);
-        command.args(arguments);
+        command.env_remove("SSL_CERT_FILE");
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"] {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.folder.join("config")).args(arguments);
         command.env("SKERRY_NAME", &self.name).env("SKERRY_IMAGE", &self.built.image);
         command.env("XDG_DATA_HOME", self.folder.join("data")).env("XDG_CACHE_HOME", self.folder.join("cache"));
         command.env("KUBECONFIG", self.kubeconfig());

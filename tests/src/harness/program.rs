@@ -65,6 +65,19 @@ fn read(from: &mut impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Between two looks at something that is timed.
+const LOOK_CLOSELY: Duration = Duration::from_millis(10);
+
+/// Looks closely until something holds; how long it took.
+pub fn promptly(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < limit, "{what}: not within {} s", limit.as_secs());
+        std::thread::sleep(LOOK_CLOSELY);
+    }
+    began.elapsed()
+}
+
 /// Looks again and again until `look` finds what it wants; what it missed the last time is in the failure.
 pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + limit;

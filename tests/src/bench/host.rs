@@ -1,0 +1,131 @@
+//! What a user of the host command waits for: a start with a new cluster and with one that was stopped, a stop, and a new
+//! Service's way to localhost.
+
+use super::Bench;
+use super::figures::{median, spread};
+use crate::harness::{Machine, get, promptly};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// A kind of machine: one line each.
+struct Lane {
+    name: &'static str,
+    /// What makes it one, for `skerry start`.
+    arguments: &'static [&'static str],
+}
+
+const LANES: &[Lane] = &[Lane { name: "q35", arguments: &[] }];
+
+/// One pod's start, emulated.
+const POD: Duration = Duration::from_secs(240);
+/// What a port may take to appear.
+const APPEAR: Duration = Duration::from_secs(60);
+/// Services that are made one after another.
+const SERVICES: u16 = 5;
+/// The first of their node ports.
+const FIRST_PORT: u16 = 30_401;
+/// Mark and name of the pod behind them.
+const POD_NAME: &str = "bench-web";
+
+pub fn measure(bench: &mut Bench) -> Result<()> {
+    for lane in LANES {
+        let (mut cold, mut warm, mut stops) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 1..=bench.wish.boots {
+            let what = format!("start, stop and start {number} of {}", lane.name);
+            if let Some(times) = bench.attempt(&what, |bench| round(bench, lane)) {
+                cold.push(times[0]);
+                stops.push(times[1]);
+                warm.push(times[2]);
+            }
+        }
+        for (what, times) in
+            [("skerry start, new cluster", &cold), ("skerry start, stopped cluster", &warm), ("skerry stop", &stops)]
+        {
+            if let Some(text) = spread(times) {
+                bench.note(format!("{what}, {}, min / median / max of {}", lane.name, times.len()), text);
+            }
+        }
+        if let (Some(cold), Some(warm)) = (median(&cold), median(&warm)) {
+            let ratio = format!("{:.2}", warm.as_secs_f64() / cold.as_secs_f64());
+            bench.note(format!("warm start against a cold one, {}", lane.name), ratio);
+        }
+    }
+    bench.attempt("new Services on localhost", doors);
+    bench.touch();
+    Ok(())
+}
+
+/// Cold start, stop and warm start, on the clock of whoever typed them.
+fn round(bench: &mut Bench, lane: &Lane) -> Result<[Duration; 3]> {
+    bench.forget_machine();
+    let began = Instant::now();
+    let machine = Machine::boot_with(super::NAME, lane.arguments);
+    let cold = began.elapsed();
+    let began = Instant::now();
+    machine.stop();
+    let stop = began.elapsed();
+    let began = Instant::now();
+    machine.start();
+    let warm = began.elapsed();
+    bench.machine = Some(machine);
+    Ok([cold, stop, warm])
+}
+
+/// From the moment at which the API has taken a Service until a page comes from 127.0.0.1.
+fn doors(bench: &mut Bench) -> Result<()> {
+    let machine = bench.machine();
+    machine
+        .load(&[*crate::images::catalog::image(super::watch::IMAGE).context("the tools image is in the catalogue")?]);
+    create(machine, "pods", &pod());
+    machine.kubectl_within(POD, &["wait", "--for=condition=Ready", &format!("pod/{POD_NAME}"), "--timeout=230s"]);
+    let (mut came, mut went) = (Vec::new(), Vec::new());
+    for port in FIRST_PORT..FIRST_PORT + SERVICES {
+        let name = format!("door-{port}");
+        create(machine, "services", &service(&name, port));
+        let door: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
+        came.push(promptly("the Service answers", APPEAR, || get(door, "/").is_ok_and(|reply| reply.code == 200)));
+        machine.kubectl(&["delete", "service", &name]);
+        went.push(promptly("its port is shut", APPEAR, || std::net::TcpStream::connect(door).is_err()));
+    }
+    super::watch::remove(machine, POD_NAME);
+    ensure!(came.len() == usize::from(SERVICES), "every Service was timed");
+    for (what, times) in
+        [("a new NodePort to its first page on localhost", &came), ("a deleted NodePort to its shut port", &went)]
+    {
+        let text = spread(times).context("there are times")?;
+        bench.note(format!("{what}, min / median / max of {SERVICES}"), text);
+    }
+    Ok(())
+}
+
+fn create(machine: &Machine, plural: &str, object: &Value) {
+    let path = format!("/api/v1/namespaces/default/{plural}");
+    machine.kubectl_given(APPEAR, &["create", "--raw", &path, "-f", "-"], &object.to_string());
+}
+
+fn pod() -> Value {
+    let mut pod = super::watch::idle_pod(POD_NAME, POD_NAME);
+    let serve = "mkdir /www && echo rock > /www/index.html && exec httpd -f -p 8080 -h /www";
+    pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", serve]);
+    pod["spec"]["containers"][0]["readinessProbe"] = json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1});
+    pod
+}
+
+fn service(name: &str, port: u16) -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "NodePort",
+        "selector": {"bench": POD_NAME}, "ports": [{"port": 80, "targetPort": 8080, "nodePort": port}]}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_lead_to_the_pod() {
+        let service = service("x", FIRST_PORT);
+        let label = &pod()["metadata"]["labels"];
+        assert_eq!(&service["spec"]["selector"], label);
+    }
+}
