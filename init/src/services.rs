@@ -158,7 +158,7 @@ pub const TABLE: &[Service] = &[
         oom_score: -500,
         cpu_weight: 100,
         // A build that its caller has left is undone first; emulated, that has taken longer than ten.
-        stop_wait: Duration::from_secs(30),
+        stop_wait: Duration::from_secs(25),
         wanted: |config| config.flag(&DOCKER) && std::path::Path::new("/usr/bin/dockerd").exists(),
         terminal: no_terminal,
     },

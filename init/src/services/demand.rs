@@ -1,15 +1,17 @@
 //! A socket that init holds open for a service that sleeps until somebody connects.
 
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
-use tokio::io::unix::AsyncFd;
+use std::path::{Path, PathBuf};
 
 /// A listening socket that nobody accepts from yet.
 pub struct Door {
     listener: UnixListener,
+    path: PathBuf,
 }
 
 impl Door {
@@ -22,7 +24,7 @@ impl Door {
         }
         let listener = UnixListener::bind(path).map_err(said)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(said)?;
-        Ok(Door { listener })
+        Ok(Door { listener, path: path.to_owned() })
     }
 
     /// Returns when somebody waits at the door. The connection stays in the queue for the service to accept.
@@ -32,25 +34,30 @@ impl Door {
         Ok(())
     }
 
-    /// Tells of every further caller, also of those that the service takes from the queue itself.
-    pub fn bell(&self) -> io::Result<Bell> {
-        Ok(Bell(sys::watch::readable(self.socket()?)?))
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether somebody has connected since this was asked before. The service takes callers from the queue faster than
+    /// anybody else could see them there, but each touches the file's time of access (`unix_find_bsd` in af_unix.c): it is
+    /// set to the beginning of time here, which also makes the next touch count where such times are kept lazily.
+    pub fn was_called(&self) -> io::Result<bool> {
+        let said =
+            |e: io::Error| io::Error::new(e.kind(), format!("the time of access of {}: {e}", self.path.display()));
+        let read = self.path.metadata().map_err(said)?;
+        let called = (read.atime(), read.atime_nsec()) != (0, 0);
+        if called {
+            let never = TimeSpec::new(0, 0);
+            utimensat(nix::fcntl::AT_FDCWD, &self.path, &never, &TimeSpec::UTIME_OMIT, UtimensatFlags::NoFollowSymlink)
+                .map_err(|e| said(e.into()))?;
+        }
+        Ok(called)
     }
 
     /// The socket, for the service.
     pub fn socket(&self) -> io::Result<OwnedFd> {
         self.listener.as_fd().try_clone_to_owned()
-    }
-}
-
-/// Rings when somebody connects. The kernel wakes every watcher of a listening socket, whoever accepts.
-pub struct Bell(AsyncFd<OwnedFd>);
-
-impl Bell {
-    /// Returns when somebody has connected since the last time.
-    pub async fn rung(&self) -> io::Result<()> {
-        self.0.readable().await?.clear_ready();
-        Ok(())
     }
 }
 
@@ -76,21 +83,21 @@ mod tests {
         Door::open(&path).expect("a leftover is replaced");
     }
 
-    #[tokio::test]
-    async fn the_bell_rings_for_each_caller_although_somebody_else_accepts() {
-        let folder = tempfile::tempdir().unwrap();
+    #[test]
+    fn a_caller_is_known_although_the_service_has_taken_it() {
+        // In memory, as in the machine: other file systems may keep no times of access at all.
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = folder.path().join("door.sock");
         let door = Door::open(&path).unwrap();
         let service = UnixListener::from(door.socket().unwrap());
-        let bell = door.bell().unwrap();
+        door.was_called().unwrap();
         for _ in 0..2 {
-            {
-                let mut rung = std::pin::pin!(bell.rung());
-                assert!(futures_util::poll!(rung.as_mut()).is_pending());
+            assert!(!door.was_called().unwrap());
+            for _ in 0..2 {
+                let _caller = UnixStream::connect(&path).unwrap();
+                service.accept().unwrap();
             }
-            let _caller = UnixStream::connect(&path).unwrap();
-            service.accept().unwrap();
-            bell.rung().await.unwrap();
+            assert!(door.was_called().unwrap());
         }
     }
 }

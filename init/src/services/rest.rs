@@ -1,10 +1,10 @@
 //! When a service that a connection woke goes back to sleep: nobody is connected, nothing runs for it, for long enough.
 //!
-//! Callers announce themselves; that they have gone, or that a container has ended, nobody tells. So there is a look
-//! every half of the time, only while the service is awake.
+//! That a caller has gone, or that a container has ended, nobody tells. So there is a look every half of the time, only
+//! while the service is awake.
 
 use super::Rest;
-use super::demand::Bell;
+use super::demand::Door;
 use std::io;
 use std::path::Path;
 use tokio::time::{Duration, Instant, sleep_until};
@@ -25,11 +25,6 @@ impl Unused {
         now + self.after / 2
     }
 
-    /// Somebody has called.
-    fn called(&mut self, now: Instant) {
-        self.since = self.since.max(now);
-    }
-
     /// Whether it is time to sleep. What is seen in use may be so until the next look.
     fn look(&mut self, in_use: bool, now: Instant) -> bool {
         if in_use {
@@ -40,23 +35,16 @@ impl Unused {
 }
 
 /// Returns once the service may sleep; never, when it is not to.
-pub async fn unused(rest: &Rest, after: Option<Duration>, door: &Path, bell: &Bell) -> io::Result<()> {
+pub async fn unused(rest: &Rest, after: Option<Duration>, door: &Door) -> io::Result<()> {
     let Some(after) = after else { return std::future::pending().await };
     let mut unused = Unused::new(after, Instant::now());
-    let mut look = unused.next_look(Instant::now());
     loop {
-        tokio::select! {
-            rung = bell.rung() => {
-                rung?;
-                unused.called(Instant::now());
-            }
-            () = sleep_until(look) => {
-                let in_use = has_processes(Path::new(rest.works_in))? || has_callers(door)?;
-                if unused.look(in_use, Instant::now()) {
-                    return Ok(());
-                }
-                look = unused.next_look(Instant::now());
-            }
+        sleep_until(unused.next_look(Instant::now())).await;
+        // Asked in any case, since it forgets.
+        let called = door.was_called()?;
+        let in_use = called || has_processes(Path::new(rest.works_in))? || has_callers(door.path())?;
+        if unused.look(in_use, Instant::now()) {
+            return Ok(());
         }
     }
 }
@@ -109,12 +97,10 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut unused = Unused::new(Duration::from_secs(60), start);
         assert!(!unused.look(false, at(30)));
-        unused.called(at(40));
-        assert!(!unused.look(false, at(60)));
-        assert!(!unused.look(true, at(90)), "somebody is there, perhaps until 120");
+        assert!(!unused.look(true, at(60)), "somebody is there, perhaps until 90");
+        assert!(!unused.look(false, at(90)));
         assert!(!unused.look(false, at(120)));
-        assert!(!unused.look(false, at(150)));
-        assert!(unused.look(false, at(180)));
+        assert!(unused.look(false, at(150)));
     }
 
     #[test]

@@ -232,11 +232,10 @@ async fn watch(
 
 /// Returns when a service that was woken may sleep again.
 async fn unused(service: &Service, around: &Surroundings, door: Option<&Door>) {
-    let (Some(rest), Some(door), Start::Connection(path)) = (&service.rest, door, service.start) else {
+    let (Some(rest), Some(door)) = (&service.rest, door) else {
         return std::future::pending().await;
     };
-    let watched = async { rest::unused(rest, (rest.after)(&around.config), Path::new(path), &door.bell()?).await };
-    if let Err(e) = watched.await {
+    if let Err(e) = rest::unused(rest, (rest.after)(&around.config), door).await {
         around.console.say(&format!("init: see whether {} is used: {e}; it stays awake", service.name));
         std::future::pending().await
     }
