@@ -198,7 +198,9 @@ pub async fn change(
     let key = resource.key(&call.info.namespace, &call.info.name);
     for _ in 0..CHANGE_TRIES_MAX {
         let Some(entry) = server.store.get(&key) else {
-            if resource.rules.create_on_update && part == Part::Main && operation == Operation::Update {
+            // A patch has nothing to start from (`createNewObject` in upstream's handlers/patch.go).
+            let may_create = resource.rules.create_on_update && part == Part::Main;
+            if may_create && operation == Operation::Update && call.info.verb == "update" {
                 let object = make(&Tree::map())?;
                 return create_object(server, call, object).await;
             }
