@@ -60,9 +60,16 @@ pub struct Sessions {
     state: Mutex<State>,
 }
 
-/// Whether a moment is over that began at `since`. A clock that was put back ends it, too: better a login more.
+/// Requests that run beside each other look at the clock in one order and come here in another: by how much at most.
+const OVERTAKEN_MAX: Duration = Duration::from_secs(60);
+
+/// Whether a moment is over that began at `since`. A clock that was put back by more than requests overtake each other ends
+/// it, too: better a login more.
 fn over(since: SystemTime, now: SystemTime, life: Duration) -> bool {
-    now.duration_since(since).map_or(true, |age| age >= life)
+    match now.duration_since(since) {
+        Ok(age) => age >= life,
+        Err(ahead) => ahead.duration() > OVERTAKEN_MAX,
+    }
 }
 
 /// Compares in a time that does not tell where the difference is.
@@ -132,7 +139,7 @@ impl Sessions {
     pub fn find(&self, cookie: &str, page: &str, now: SystemTime) -> Option<Caller> {
         let mut state = self.lock();
         let session = state.sessions.iter_mut().find(|session| session.is(cookie, page) && session.lives(now))?;
-        session.used = now;
+        session.used = session.used.max(now);
         Some(session.opened.caller.clone())
     }
 

@@ -190,7 +190,7 @@ fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> serde_json::Resul
         if host == "index.docker.io" { "docker.io".to_owned() } else { host.to_owned() }
     };
     let all = entries.as_object().into_iter().flatten().filter(|(key, _)| host(key) == registry);
-    let all = all.map(|(key, entry)| {
+    let all = all.map(|(_, entry)| {
         let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         let (mut username, mut password) = (text("username"), text("password"));
         let decoded = base64::engine::general_purpose::STANDARD.decode(text("auth")).ok();
@@ -199,7 +199,8 @@ fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> serde_json::Resul
         {
             (username, password) = (user.to_owned(), word.trim_end_matches('\0').to_owned());
         }
-        v1::AuthConfig { username, password, server_address: key.clone(), ..v1::AuthConfig::default() }
+        // No server's address, as upstream: containerd takes it for a URL, and drops what does not fit the registry's.
+        v1::AuthConfig { username, password, ..v1::AuthConfig::default() }
     });
     Ok(all.collect())
 }
@@ -225,6 +226,7 @@ mod tests {
             "r.example:5000": {"username": "u", "password": "p"}}}"#;
         let got = |registry: &str| {
             let all = credentials(config, true, registry).unwrap();
+            assert!(all.iter().all(|auth| auth.server_address.is_empty()));
             all.into_iter().map(|auth| format!("{}:{}", auth.username, auth.password)).collect::<Vec<_>>()
         };
         assert_eq!(got(registry("busybox")), ["me:secret"]);

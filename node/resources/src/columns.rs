@@ -4,7 +4,6 @@
 /// Heading and text. A heading means the same in every kind.
 const TEXTS: &[(&str, &str)] = &[
     ("Address", "Where clients outside the cluster reach it."),
-    ("AddressType", "What kind of addresses it holds."),
     ("Allowed Disruptions", "Pods that may be away at this moment."),
     ("Available", "Whether it can be used, or how many of it can."),
     ("Class", "The class that it belongs to."),
@@ -30,10 +29,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("Pod Labels", "Labels of its pods."),
     ("PolicyName", "The policy that it puts to use."),
     ("Ports", "Ports that it serves."),
-    ("PreemptionPolicy", "Whether its pods may push others out."),
     ("Ready", "How many of its parts are ready, of how many."),
-    ("Reclaim Policy", "What becomes of it when its claim goes."),
-    ("ReclaimPolicy", "What becomes of its volumes when their claims go."),
     ("Request", "What is used of each request."),
     ("Requestor", "Who asks."),
     ("Restarts", "How often containers were started again, and when last."),
@@ -45,13 +41,13 @@ const TEXTS: &[(&str, &str)] = &[
     ("State", "What it is doing."),
     ("Status", "Where it stands."),
     ("StorageClass", "The class of storage."),
-    ("Type", "What kind of it this is."),
     ("Users", "Users that it is granted to."),
     ("Validations", "How many conditions it checks."),
     ("VolumeAttributesClass", "The class of the attributes of the volume."),
-    ("VolumeBindingMode", "When its volumes are bound."),
-    ("VolumeMode", "Whether the volume is a file system or a block device."),
     ("Webhooks", "How many webhooks it calls."),
+    ("Window", "The time over which the usage was measured."),
+    ("cpu", "Processors in use, on average over the window."),
+    ("memory", "Memory in use that cannot be given up."),
 ];
 
 /// What a column with this heading shows; empty for headings that only described fields have.

@@ -1,3 +1,5 @@
+//! Tickets and sessions: who gets in, and for how long.
+
 use super::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -79,6 +81,15 @@ fn a_session_lives_while_it_is_used_and_a_day_at_most() {
     assert_eq!(setting.user(&session, life), None);
     let unused = setting.login("ann", 0);
     assert_eq!(setting.user(&unused, idle), None);
+}
+
+#[test]
+fn requests_may_overtake_each_other_and_a_clock_may_not_go_back() {
+    let setting = setting();
+    let session = setting.login("ann", 0);
+    assert!(setting.user(&session, 200).is_some());
+    assert!(setting.user(&session, 199).is_some(), "it looked at the clock before the other and came later");
+    assert_eq!(setting.user(&session, 100), None);
 }
 
 #[test]

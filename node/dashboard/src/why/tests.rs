@@ -1,3 +1,5 @@
+//! The chains of objects as clusters have them.
+
 use super::*;
 
 /// Objects as they are written, in YAML.

@@ -18,6 +18,12 @@ fn is_reference(name: &str) -> bool {
     name.starts_with("sha256:")
 }
 
+/// Whether it is the name that Docker gives an image whose last name it is about to take while a container of its own
+/// still needs it (`danglingImageName` in moby's `daemon/containerd`).
+fn is_dangling(name: &str) -> bool {
+    name.starts_with("moby-dangling@")
+}
+
 /// What becomes of a name that Docker wants to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deletion {
@@ -36,12 +42,15 @@ fn deletion(known: &[Known], used: &HashSet<Digest>, name: &str) -> Deletion {
     if image.pinned {
         return Deletion::Refused(format!("{name} is part of the machine"));
     }
-    let is_other = |record: &&String| record.as_str() != name && !is_reference(record);
-    if image.records.iter().any(|record| is_other(&record)) {
+    let is_other = |record: &String| record != name && !is_reference(record) && !is_dangling(record);
+    if image.records.iter().any(is_other) {
         return Deletion::Passes;
     }
     if used.contains(&image.id) {
         return Deletion::Refused(format!("a pod uses {name}; delete the pod first"));
+    }
+    if image.records.iter().any(|record| record != name && is_dangling(record)) {
+        return Deletion::Passes;
     }
     // The name last: with it containerd collects the content.
     let mut records: Vec<String> = image.records.iter().filter(|record| *record != name).cloned().collect();
@@ -107,6 +116,9 @@ mod tests {
         assert_eq!(deletion(&known, &used, "a:2"), Deletion::Passes);
         assert!(matches!(deletion(&known, &used, "b:1"), Deletion::Refused(why) if why.contains("b:1")));
         assert_eq!(deletion(&known, &used, "gone:1"), Deletion::Passes);
+        let dangling = [image(b"d", &["d:1", "moby-dangling@sha256:00"])];
+        assert!(matches!(deletion(&dangling, &[Digest::of(b"d")].into(), "d:1"), Deletion::Refused(_)));
+        assert_eq!(deletion(&dangling, &HashSet::new(), "d:1"), Deletion::Passes, "a container of Docker's needs it");
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn a_field_with_the_strategy_replace_is_replaced() {
 #[test]
 fn an_item_without_its_merge_key_is_refused() {
     let fault = strategic(r#"{"parts":[{"name":"a"}]}"#, r#"{"parts":[{"flag":true}]}"#).unwrap_err();
-    let expected = "map: {\"flag\":true} does not contain declared merge key: name";
+    let expected = "map: map[flag:true] does not contain declared merge key: name";
     assert_eq!(fault, PatchFault::Internal(expected.to_owned()));
     let fault = strategic(r#"{"strategy":{}}"#, r#"{"strategy":{"$patch":"burn"}}"#).unwrap_err();
     assert!(fault.to_string().starts_with("unknown patch type: burn in map: "));
