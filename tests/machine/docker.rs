@@ -159,6 +159,7 @@ fn an_image_is_saved_named_and_loaded_again(machine: &Machine) {
     let loaded = machine.tell(&["image", "load", archive]);
     assert!(loaded.contains("docker.io/second/name:v2"), "{loaded}");
     assert!(docker(machine).run(&["images", "-q", "second/name:v2"]).len() > 10);
+    machine.tell(&["image", "rm", "second/name:v2"]);
     let unpulled = machine.attempt(&["image", "pull", "127.0.0.1:1/none:v1"]);
     assert_eq!(unpulled.code, Some(7), "{}", unpulled.out);
     assert!(unpulled.out.contains("127.0.0.1:1/none:v1"), "{}", unpulled.out);
