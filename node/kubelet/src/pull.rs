@@ -3,11 +3,12 @@
 //!
 //! It must not know how images get here without a registry (see `images`).
 
+mod keyring;
+
 use crate::context::Context;
 use crate::cri::v1;
 use crate::pod;
 use crate::spec::security::ImageUser;
-use base64::Engine;
 use client::Meta;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -141,15 +142,7 @@ async fn pull(ctx: &Context, pod: &Pod, spec: v1::ImageSpec, sandbox: &v1::PodSa
     Err(Failure { reason: "ErrImagePull", message: refused })
 }
 
-/// The registry of an image.
-fn registry(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
-        _ => "docker.io",
-    }
-}
-
-/// What the pod's pull secrets have for the registry of the image.
+/// What the pod's pull secrets have for the image.
 async fn secrets(ctx: &Context, pod: &Pod, image: &str) -> Vec<v1::AuthConfig> {
     let mut found = Vec::new();
     for reference in pod::spec(pod).image_pull_secrets.iter().flatten() {
@@ -159,7 +152,7 @@ async fn secrets(ctx: &Context, pod: &Pod, image: &str) -> Vec<v1::AuthConfig> {
                 let modern = data.and_then(|data| data.get(".dockerconfigjson")).map(|bytes| (bytes, true));
                 let old = || data.and_then(|data| data.get(".dockercfg")).map(|bytes| (bytes, false));
                 if let Some((bytes, wrapped)) = modern.or_else(old) {
-                    match credentials(&bytes.0, wrapped, registry(image)) {
+                    match keyring::credentials(&bytes.0, wrapped, image) {
                         Ok(all) => found.extend(all),
                         Err(error) => {
                             tracing::warn!(%error, secret = reference.name, "a pull secret is no Docker configuration");
@@ -180,31 +173,6 @@ async fn secrets(ctx: &Context, pod: &Pod, image: &str) -> Vec<v1::AuthConfig> {
     found
 }
 
-/// The entries of a Docker configuration for one registry.
-fn credentials(bytes: &[u8], wrapped: bool, registry: &str) -> serde_json::Result<Vec<v1::AuthConfig>> {
-    let whole: serde_json::Value = serde_json::from_slice(bytes)?;
-    let entries = if wrapped { &whole["auths"] } else { &whole };
-    let host = |key: &str| {
-        let bare = key.trim_start_matches("https://").trim_start_matches("http://");
-        let host = bare.split('/').next().unwrap_or_default();
-        if host == "index.docker.io" { "docker.io".to_owned() } else { host.to_owned() }
-    };
-    let all = entries.as_object().into_iter().flatten().filter(|(key, _)| host(key) == registry);
-    let all = all.map(|(_, entry)| {
-        let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
-        let (mut username, mut password) = (text("username"), text("password"));
-        let decoded = base64::engine::general_purpose::STANDARD.decode(text("auth")).ok();
-        if let Some((user, word)) =
-            decoded.and_then(|bytes| String::from_utf8(bytes).ok()).as_deref().and_then(|text| text.split_once(':'))
-        {
-            (username, password) = (user.to_owned(), word.trim_end_matches('\0').to_owned());
-        }
-        // No server's address, as upstream: containerd takes it for a URL, and drops what does not fit the registry's.
-        v1::AuthConfig { username, password, ..v1::AuthConfig::default() }
-    });
-    Ok(all.collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,19 +186,5 @@ mod tests {
         for bad in ["", "UPPER", "a b", "a/b:", "a//b", "a:b:c", "invalid/image/", "a@sha256:12", "-a"] {
             assert!(!is_name(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_pull_secret_counts_for_its_registry_alone() {
-        let config = br#"{"auths": {"https://index.docker.io/v1/": {"auth": "bWU6c2VjcmV0"},
-            "r.example:5000": {"username": "u", "password": "p"}}}"#;
-        let got = |registry: &str| {
-            let all = credentials(config, true, registry).unwrap();
-            assert!(all.iter().all(|auth| auth.server_address.is_empty()));
-            all.into_iter().map(|auth| format!("{}:{}", auth.username, auth.password)).collect::<Vec<_>>()
-        };
-        assert_eq!(got(registry("busybox")), ["me:secret"]);
-        assert_eq!(got(registry("r.example:5000/a")), ["u:p"]);
-        assert!(got("other.example").is_empty());
     }
 }
