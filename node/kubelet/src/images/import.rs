@@ -38,7 +38,8 @@ impl Images {
         let before = self.list().await?;
         self.transfer(archive).await?;
         let mut new = Vec::new();
-        for image in self.list().await? {
+        // The machine's own image may come at the same time, and is none of the archive's.
+        for image in self.list().await?.into_iter().filter(|image| !image.pinned) {
             let had = before.iter().find(|had| had.digest == image.digest);
             for name in image.names.iter().filter(|name| had.is_none_or(|had| !had.names.contains(name))) {
                 self.adopted(name, &image.id).await?;
