@@ -171,6 +171,8 @@ pub enum Part {
     Drop,
     /// Answers "port unreachable".
     Reject,
+    /// Answers TCP by its own reset; the rule must ask for TCP before.
+    Reset,
 }
 
 /// One rule.

@@ -278,6 +278,7 @@ fn part(of: Family, part: &Part) -> Result<Vec<Expr>, Refused> {
         Part::Goto(chain) => vec![Expr::Verdict(goto(chain)?)],
         Part::Return => vec![Expr::Verdict(Verdict::Return)],
         Part::Drop => vec![Expr::Verdict(Verdict::Drop)],
+        Part::Reset => vec![Expr::Reject { reject_type: nl::NFT_REJECT_TCP_RST, icmp_code: 0 }],
         Part::Reject => {
             let port_unreachable = if of == Family::V4 { 3 } else { 4 };
             vec![Expr::Reject { reject_type: nl::NFT_REJECT_ICMP_UNREACH, icmp_code: port_unreachable }]

@@ -13,7 +13,7 @@ use super::endpoint::{Backend, Endpoints};
 use super::service::ServicePort;
 use super::topology::{Place, Usable, usable};
 use crate::nft::encode::{backend_key, pick_key};
-use crate::nft::{Data, Family, Field, Hook, Key, Op, Part, Pick, Rule, Ruleset, Set, Sticky, Type, Value};
+use crate::nft::{Data, Family, Field, Hook, Key, Op, Part, Pick, Protocol, Rule, Ruleset, Set, Sticky, Type, Value};
 use std::net::IpAddr;
 
 /// The proxy's table, one in each family.
@@ -110,7 +110,9 @@ fn filters(of: Family, network: &Network, rules: &mut Ruleset) {
     let jump = |chain: &str| vec![Part::New, Part::Jump(chain.to_owned())];
     let (empty, ports, check, wall) =
         ("service-endpoints-check", "nodeport-endpoints-check", "cluster-ips-check", "firewall-check");
-    rules.chain(REJECT, vec![vec![Part::Reject]]);
+    // Upstream answers TCP by ICMP, too. User-mode networks such as QEMU's do not listen to it: a connection to a Service
+    // whose endpoints are a moment behind it would hang until its first packet is sent again, after six seconds.
+    rules.chain(REJECT, vec![vec![Part::Protocol(Protocol::Tcp), Part::Reset], vec![Part::Reject]]);
     rules.chain(empty, vec![vec![to_map(&FRONT, EMPTY_SERVICES)]]);
     rules.chain(ports, vec![vec![Part::ToLocal, to_map(&NODE_PORT, EMPTY_NODE_PORTS)]]);
     rules.chain(wall, vec![vec![to_map(&FRONT, FIREWALL)]]);

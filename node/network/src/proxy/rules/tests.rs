@@ -63,6 +63,13 @@ fn without_backends_every_front_is_refused() {
 }
 
 #[test]
+fn tcp_is_refused_by_its_own_reset_and_anything_else_by_icmp() {
+    let rules = table(&service(), &[]);
+    let tcp = vec![Part::Protocol(Protocol::Tcp), Part::Reset];
+    assert_eq!(rules.chains[REJECT].rules, [tcp, vec![Part::Reject]]);
+}
+
+#[test]
 fn a_local_policy_without_local_backends_drops_what_comes_from_elsewhere() {
     let port = ServicePort { node_port: 30000, external_local: true, ..service() };
     let rules = table(&port, &[(2, "there", true)]);
