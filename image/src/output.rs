@@ -49,14 +49,13 @@ impl Output {
     /// When standard output cannot be written.
     pub fn data(&self, text: &str, value: &impl Serialize) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        match self.format {
+        unless_closed(match self.format {
             Format::Text if text.is_empty() => Ok(()),
             Format::Text => writeln!(out, "{text}"),
             Format::Json => {
-                serde_json::to_writer(&mut out, value)?;
-                writeln!(out)
+                serde_json::to_writer(&mut out, value).map_err(std::io::Error::from).and_then(|()| writeln!(out))
             }
-        }
+        })
     }
 
     /// What went wrong and what to do about it. JSON goes to standard output: there it is the result.
@@ -75,6 +74,22 @@ impl Output {
             self.say(&format!("  {advice}"));
         }
     }
+}
+
+/// What came of writing a result. Who closes our standard output, as `head` does, wants no more of it: that is no failure.
+///
+/// # Errors
+/// Any other than that.
+pub fn unless_closed(written: std::io::Result<()>) -> std::io::Result<()> {
+    match written {
+        Err(error) if is_closed(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether an error of writing a result says that nobody reads any more.
+pub fn is_closed(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
 /// The format asked for, read before the command line is parsed: wrong usage is reported in it too.

@@ -4,7 +4,8 @@ use super::packages::fetch::file_sha256;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 /// The file's name in the image folder.
 pub const FILE: &str = "manifest.json";
@@ -40,6 +41,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Where it lies in an image's folder.
+    pub fn place(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
     /// Reads the manifest of a folder; none when there is none or it is of another shape.
     pub fn read(folder: &Path) -> Option<Manifest> {
         let text = std::fs::read_to_string(folder.join(FILE)).ok()?;
@@ -53,6 +59,8 @@ impl Manifest {
     pub fn write(&self, folder: &Path) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer_pretty(&mut file, self)?;
+        // An image is for every user of the host.
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         file.persist(folder.join(FILE)).with_context(|| format!("writing the manifest in {}", folder.display()))?;
         Ok(())
     }

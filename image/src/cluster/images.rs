@@ -31,7 +31,12 @@ impl Image {
         let Some(manifest) = Manifest::read(&folder) else {
             let failure =
                 Failure::new(Code::Refused, format!("{} holds no image that this skerry knows", folder.display()));
-            bail!(failure.advice("it has no readable manifest.json: build the image again, or choose another --image"));
+            let file = Manifest::place(&folder);
+            let why = match std::fs::read(&file) {
+                Err(error) => format!("{}: {error}", file.display()),
+                Ok(_) => format!("{} is damaged or of another version", file.display()),
+            };
+            bail!(failure.advice(format!("{why}: build the image again, or choose another --image")));
         };
         let image = Image { folder, manifest };
         image.check()?;

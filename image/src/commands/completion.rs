@@ -2,6 +2,7 @@
 
 use super::{Command, Context};
 use crate::cli;
+use crate::output;
 use anyhow::Result;
 use clap::{Args, FromArgMatches};
 use clap_complete::Shell;
@@ -26,5 +27,5 @@ struct Arguments {
 fn run(arguments: &Arguments) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut cli::shown(), "skerry", &mut script);
-    Ok(std::io::stdout().write_all(&script)?)
+    Ok(output::unless_closed(std::io::stdout().write_all(&script))?)
 }

@@ -5,6 +5,7 @@ use crate::cluster::ask::Report;
 use crate::cluster::emulator::CODE;
 use crate::cluster::{Cluster, access, context as user, enter, life};
 use crate::exit::{Code, Failure};
+use crate::output;
 use anyhow::Result;
 use clap::{Args, FromArgMatches};
 use serde_json::json;
@@ -53,7 +54,7 @@ async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     })?;
     if arguments.print {
         let text = pki::kubeconfig::write(&entry)?;
-        return Ok(std::io::stdout().write_all(text.as_bytes())?);
+        return Ok(output::unless_closed(std::io::stdout().write_all(text.as_bytes()))?);
     }
     let path = user::merge(&entry)?;
     context.output.say(&format!("Context {:?} is in {} and current.", cluster.name, path.display()));

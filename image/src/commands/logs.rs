@@ -6,6 +6,7 @@ use crate::cluster::emulator::SERIAL_LOG;
 use crate::cluster::milestones::Lines;
 use crate::cluster::{Cluster, life};
 use crate::exit::{Code, Failure};
+use crate::output;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, FromArgMatches};
 use serde_json::json;
@@ -48,8 +49,12 @@ async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
             let (cluster, service, lines) = (cluster.clone(), service.clone(), arguments.lines);
             context.runtime.spawn_blocking(move || of_service(&cluster, &service, lines)).await?
         }
-        None if arguments.follow => follow(&cluster, context).await,
-        None => show(&read(&cluster)?),
+        // Ends when nobody reads any more, too.
+        None if arguments.follow => match follow(&cluster, context).await {
+            Err(error) if error.downcast_ref().is_some_and(output::is_closed) => Ok(()),
+            other => other,
+        },
+        None => Ok(output::unless_closed(show(&read(&cluster)?))?),
     }
 }
 
@@ -65,12 +70,9 @@ fn read(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(Lines::default().push(&bytes))
 }
 
-fn show(lines: &[String]) -> Result<()> {
+fn show(lines: &[String]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 async fn follow(cluster: &Cluster, context: &Context) -> Result<()> {
@@ -106,8 +108,8 @@ fn of_service(cluster: &Cluster, service: &str, lines: u32) -> Result<()> {
         }
         _ => error,
     })?;
-    std::io::copy(&mut answer.into_body().into_reader(), &mut std::io::stdout()).context("showing the log")?;
-    Ok(())
+    let shown = std::io::copy(&mut answer.into_body().into_reader(), &mut std::io::stdout()).map(drop);
+    output::unless_closed(shown).context("showing the log")
 }
 
 fn services(api: &Api) -> Result<Vec<String>> {

@@ -2,6 +2,7 @@
 
 use super::{Command, Context};
 use crate::cli;
+use crate::output;
 use anyhow::{Context as _, Result};
 use clap::{Args, FromArgMatches};
 use serde_json::json;
@@ -28,7 +29,7 @@ fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     let Some(folder) = &arguments.out else {
         let mut page = Vec::new();
         clap_mangen::Man::new(cli::shown()).render(&mut page)?;
-        return Ok(std::io::stdout().write_all(&page)?);
+        return Ok(output::unless_closed(std::io::stdout().write_all(&page))?);
     };
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     clap_mangen::generate_to(cli::shown(), folder).with_context(|| format!("writing into {}", folder.display()))?;

@@ -175,3 +175,28 @@ fn services_of_a_machine_that_does_not_run_are_4() {
     assert_eq!(host.run(&["service", "web", "--url"]).code, 4);
     assert_eq!(host.run(&["service"]).code, 2);
 }
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let host = Host::new();
+    for words in ["completion bash", "man", "config list", "doctor --quick"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        // Nobody reads any more before the first word is written.
+        drop(reader);
+        let done = host.run_into(&words.split(' ').collect::<Vec<_>>(), writer);
+        assert_eq!(done.code, 0, "{words}: {done:?}");
+        assert!(!done.err.contains("Broken pipe"), "{words}: {done:?}");
+    }
+}
+
+#[test]
+fn an_image_that_cannot_be_read_says_why() {
+    let host = Host::new();
+    let manifest = host.image().join("manifest.json");
+    std::fs::write(&manifest, "{").unwrap();
+    let damaged = host.run(&["start"]);
+    assert_eq!(damaged.code, 7, "{damaged:?}");
+    assert!(damaged.err.contains("manifest.json is damaged or of another version"), "{damaged:?}");
+    std::fs::remove_file(&manifest).unwrap();
+    assert!(host.run(&["start"]).err.contains("No such file"), "{damaged:?}");
+}

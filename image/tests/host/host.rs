@@ -96,6 +96,13 @@ impl Host {
         Done { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }
 
+    /// Runs a command that writes its result into a pipe.
+    pub fn run_into(&self, arguments: &[&str], out: std::io::PipeWriter) -> Done {
+        let output = self.command(arguments).stdout(out).stderr(Stdio::piped()).output().expect("it runs");
+        let err = String::from_utf8(output.stderr).expect("text");
+        Done { code: output.status.code().unwrap_or(-1), out: String::new(), err }
+    }
+
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
     }
