@@ -313,7 +313,7 @@ mod tests {
         check(&balanced("api", 6443, has("10.250.0.1")), &[], "1 ");
         let first = balanced("first", 80, has("10.250.0.1"));
         let taken = "port 80/TCP of the node is taken by service default/first";
-        check(&balanced("a", 80, refused.clone()), &[first.clone()], taken);
+        check(&balanced("a", 80, refused.clone()), std::slice::from_ref(&first), taken);
         check(&first, &[balanced("a", 80, json!({}))], "-");
         let other = service("np", json!({"type": "NodePort", "ports": [{"port": 1, "nodePort": 30080}]}), json!({}));
         let taken = "port 30080/TCP of the node is taken by service default/np";
