@@ -120,6 +120,7 @@ pub async fn mutate(
     old: Option<&Tree>,
 ) -> Result<(), Status> {
     let attributes = Attributes { server, call, operation, old };
+    service_account::wait_for_default(&attributes, object).await?;
     for plugin in PLUGINS {
         if let Some(mutate) = plugin.mutate {
             mutate(&attributes, object).inspect_err(|status| refused(plugin.name, status))?;

@@ -65,10 +65,11 @@ impl Resource {
         api::status::GroupName::new(self.group.as_str(), self.plural.as_str())
     }
 
-    /// The kind with its group, for messages of validation.
+    /// The kind with its group, for messages of validation: the group under which it is stored, for that is what
+    /// upstream validates.
     #[must_use]
     pub fn group_kind(&self) -> api::status::GroupName {
-        api::status::GroupName::new(self.group.as_str(), self.kind.as_str())
+        api::status::GroupName::new(self.storage.0.as_str(), self.kind.as_str())
     }
 
     /// Whether a verb is served.

@@ -89,7 +89,8 @@ async fn route(server: &Arc<Server>, caller: Caller, mut incoming: Incoming) -> 
             None => response,
         });
     }
-    if let Some(answer) = discovery::answer(server, &incoming.info.path, accept(&incoming.parts.headers)) {
+    let (method, path) = (&incoming.parts.method, &incoming.info.path);
+    if let Some(answer) = discovery::answer(server, method, path, accept(&incoming.parts.headers)) {
         return answer;
     }
     if machine::is_below(&incoming.info.path) {

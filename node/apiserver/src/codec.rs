@@ -153,10 +153,17 @@ pub fn decode_delete_options(call: &Call) -> Result<Tree, Status> {
         Encoding::Yaml => schema::decode_yaml(&schema, &call.body),
         Encoding::Protobuf => schema::decode_protobuf(&schema, &call.body),
     };
-    let object = decoded.map_err(|e| Status::bad_request(e.0))?.tree;
-    match meta::kind(&object) {
-        "" | "DeleteOptions" => Ok(object),
-        _ => Err(Status::bad_request("decoded object cannot be converted to DeleteOptions")),
+    let object = decoded.map_err(|fault| {
+        let why = unrecognized(encoding, &call.body).unwrap_or(fault.0);
+        Status::bad_request(why)
+    })?;
+    let (kind, version) = (meta::kind(&object.tree), meta::api_version(&object.tree));
+    match kind {
+        "" | "DeleteOptions" => Ok(object.tree),
+        // Upstream's scheme of options knows no other kinds.
+        _ => Err(Status::bad_request(format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/runtime/scheme.go:111\""
+        ))),
     }
 }
 

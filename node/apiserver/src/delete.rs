@@ -278,7 +278,8 @@ fn shorten(object: &mut Tree, options: &DeleteOptions, grace: resources::Grace, 
     let Some(marked) = meta::deletion_timestamp(object).map(str::to_owned) else {
         let seconds = grace(object, options.grace_seconds);
         if seconds == 0 {
-            object.set_at(&["metadata", "deletionGracePeriodSeconds"], 0);
+            // The last state that clients see is marked, too.
+            mark(object, now);
             return Graceful::No;
         }
         if meta::generation(object) > 0 {

@@ -8,7 +8,12 @@ use api::{Status, Tree, tree};
 
 /// Answers `/api`, `/apis` and what is below them, if the path is one of these.
 #[must_use]
-pub fn answer(server: &Server, path: &str, accept: Option<&str>) -> Option<Result<http::Response<Body>, Status>> {
+pub fn answer(
+    server: &Server,
+    method: &http::Method,
+    path: &str,
+    accept: Option<&str>,
+) -> Option<Result<http::Response<Body>, Status>> {
     let catalog = server.catalog.load();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let found = match parts.as_slice() {
@@ -19,7 +24,10 @@ pub fn answer(server: &Server, path: &str, accept: Option<&str>) -> Option<Resul
         ["apis", group, version] => resource_list(&catalog, group, version),
         _ => return None,
     };
-    Some(found)
+    // Upstream answers for groups whatever the method is; what is not there is not there for any.
+    let read =
+        matches!(*method, http::Method::GET | http::Method::HEAD) || matches!(parts.as_slice(), ["apis"] | ["apis", _]);
+    Some(found.and_then(|response| if read { Ok(response) } else { Err(crate::verbs::refuse()) }))
 }
 
 /// Whether a path is below one that leads to resources: what is unknown there is answered with a Status, everywhere

@@ -26,7 +26,7 @@ pub fn apply(server: &Server, caller: Caller, headers: &http::HeaderMap) -> Resu
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
             return Ok(caller);
         }
-        return Err(Status::bad_request("requested groups, uid or extra without impersonating a user"));
+        return Err(nobody(&groups, uid.first().map(String::as_str).unwrap_or_default(), &extra));
     };
     let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let action = Action {
@@ -69,4 +69,20 @@ pub fn apply(server: &Server, caller: Caller, headers: &http::HeaderMap) -> Resu
         groups.push(implied.to_owned());
     }
     Ok(Caller::impersonated(name, uid, groups, extra))
+}
+
+/// Refuses headers that name no user, and shows what they name as Go prints it.
+fn nobody(groups: &[String], uid: &str, extra: &BTreeMap<String, Vec<String>>) -> Status {
+    let texts = |values: &[String]| match values {
+        [] => "[]string(nil)".to_owned(),
+        values => format!("[]string{{{}}}", values.iter().map(|v| format!("{v:?}")).collect::<Vec<_>>().join(", ")),
+    };
+    let extra = if extra.is_empty() {
+        "map[string][]string(nil)".to_owned()
+    } else {
+        let entries = extra.iter().map(|(key, values)| format!("{key:?}:{}", texts(values)));
+        format!("map[string][]string{{{}}}", entries.collect::<Vec<_>>().join(", "))
+    };
+    let asked = format!("&user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:{}, Extra:{extra}}}", texts(groups));
+    Status::bad_request(format!("requested {asked} without impersonating a user name"))
 }

@@ -156,18 +156,18 @@ fn read_token(text: &str) -> Result<(Option<u64>, String), String> {
     let object = api::Tree::from_json(&bytes).map_err(|e| invalid(e.0))?.tree;
     let version = object.str_at(&["v"]).unwrap_or_default();
     if version != "meta.k8s.io/v1" {
-        return Err(format!("server does not recognize this encoded version {version}"));
+        return Err(invalid(format!("server does not recognize this encoded version {version}")));
     }
     let revision = match object.int_at(&["rv"]).unwrap_or(0) {
         -1 => None,
         revision => match u64::try_from(revision) {
             Ok(revision) if revision > 0 => Some(revision),
-            _ => return Err("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".to_owned()),
+            _ => return Err(invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".to_owned())),
         },
     };
     let start = object.str_at(&["start"]).unwrap_or_default();
     if start.is_empty() {
-        return Err("empty encoded start key (version meta.k8s.io/v1)".to_owned());
+        return Err(invalid("encoded start key empty (version meta.k8s.io/v1)".to_owned()));
     }
     let last = start.strip_suffix('\0').unwrap_or(start);
     // A token must not lead out of the place that it belongs to.
@@ -235,8 +235,11 @@ mod tests {
     fn a_token_that_leaves_its_resource_is_refused() {
         let why = |text: &str| read_token(text).unwrap_err();
         assert_eq!(why(&token(7, "../secrets/x")), "continue key is not valid: ../secrets/x\0");
-        assert_eq!(why(&token(0, "x")), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-        assert_eq!(why("e30"), "server does not recognize this encoded version ");
+        assert_eq!(
+            why(&token(0, "x")),
+            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+        );
+        assert_eq!(why("e30"), "continue key is not valid: server does not recognize this encoded version ");
         assert_eq!(why("%%"), "continue key is not valid: illegal base64 data at input byte 0");
         assert_eq!(why("abc"), "continue key is not valid: invalid character 'i' looking for beginning of value");
     }

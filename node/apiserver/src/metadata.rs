@@ -4,6 +4,7 @@
 use crate::catalog::Resource;
 use crate::clock::{World, generated_name, uid};
 use api::names;
+use api::path::Fault;
 use api::{FieldError, FieldPath, Status, Tree, meta};
 use resources::Faults;
 
@@ -136,28 +137,39 @@ fn validate_annotations(object: &Tree, path: &FieldPath, faults: &mut Faults) {
 
 fn validate_owners(object: &Tree, path: &FieldPath, faults: &mut Faults) {
     let path = path.field("ownerReferences");
-    let mut controllers = 0;
-    for (i, owner) in object.list_at(&["metadata", "ownerReferences"]).iter().enumerate() {
-        let here = path.index(i);
+    let owners = object.list_at(&["metadata", "ownerReferences"]);
+    let mut controller: Option<String> = None;
+    for owner in owners {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner.str_at(&[field]).unwrap_or_default().is_empty() {
-                let why = match field {
-                    "apiVersion" => "version must not be empty",
-                    "kind" => "must not be empty",
-                    _ => "must not be empty",
-                };
-                faults.push(FieldError::invalid(here.field(field), "", why));
+                let why = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
+                // Upstream does not say which of the owners it is.
+                faults.push(FieldError::invalid(path.field(field), "", why));
             }
         }
-        if owner.bool_at(&["controller"]) == Some(true) {
-            controllers += 1;
+        if owner.bool_at(&["controller"]) != Some(true) {
+            continue;
+        }
+        let text = |field: &str| owner.str_at(&[field]).unwrap_or_default();
+        let name = format!("{}/{}", text("kind"), text("name"));
+        match &controller {
+            None => controller = Some(name),
+            Some(first) => {
+                let shown = owners.iter().map(shown_owner).collect::<Vec<_>>().join(",");
+                let detail = format!(
+                    "[{shown}]: Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                );
+                faults.push(FieldError { fault: Fault::Invalid, path: path.clone(), value: None, detail });
+            }
         }
     }
-    if controllers > 1 {
-        let shown = object.at(&["metadata", "ownerReferences"]).cloned().unwrap_or_default();
-        let why = "Only one reference can have Controller set to true.";
-        faults.push(FieldError::invalid(path, shown, why));
-    }
+}
+
+/// An owner with its fields in the order of upstream's struct.
+fn shown_owner(owner: &Tree) -> String {
+    let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let given = fields.iter().filter_map(|field| Some(format!("\"{field}\":{}", owner.get(field)?.to_json_text())));
+    format!("{{{}}}", given.collect::<Vec<_>>().join(","))
 }
 
 fn validate_finalizers(object: &Tree, path: &FieldPath, faults: &mut Faults) {

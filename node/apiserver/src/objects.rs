@@ -99,7 +99,17 @@ impl Selection {
                     let field = &term.field;
                     format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
                 } else {
-                    format!("field label not supported: {}", term.field)
+                    let field = &term.field;
+                    match resource.kind.as_str() {
+                        "Job" => format!("field label \"{field}\" not supported for Job"),
+                        "ResourceSlice" => {
+                            format!(
+                                "field label not supported for {}, Kind=ResourceSlice: {field}",
+                                resource.api_version()
+                            )
+                        }
+                        _ => format!("field label not supported: {field}"),
+                    }
                 }));
             }
         }

@@ -76,10 +76,18 @@ pub fn answer(server: &Server, path: &str, incoming: &Incoming) -> Option<Result
         Some("") => Some(Ok(index(&server.openapi.of(&catalog)))),
         Some(rest) => {
             let documents = server.openapi.of(&catalog);
-            documents.made.get(rest.trim_start_matches('/')).map(|made| Ok(serve(made, incoming)))
+            let found = documents.made.get(rest.trim_start_matches('/'));
+            Some(Ok(found.map_or_else(nothing, |made| serve(made, incoming))))
         }
         None => None,
     }
+}
+
+/// A document that there is none of: upstream says so without a word.
+fn nothing() -> http::Response<Body> {
+    let mut response = http::Response::new(reply::full(Bytes::new()));
+    *response.status_mut() = http::StatusCode::NOT_FOUND;
+    response
 }
 
 fn index(documents: &OfCatalog) -> http::Response<Body> {

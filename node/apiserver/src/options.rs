@@ -128,6 +128,9 @@ impl ListOptions {
     }
 }
 
+/// How the refusal of a resourceVersion begins.
+pub const INVALID_REVISION: &str = "invalid resource version: ";
+
 /// Reads a resourceVersion; the empty text is none.
 ///
 /// # Errors
@@ -143,6 +146,6 @@ pub fn revision(text: &str) -> Result<Option<u64>, Status> {
             text,
             format!("strconv.ParseUint: parsing {quoted}: invalid syntax"),
         );
-        Status::bad_request(format!("invalid resource version: {fault}"))
+        Status::bad_request(format!("{INVALID_REVISION}{fault}"))
     })
 }

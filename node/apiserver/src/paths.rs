@@ -15,11 +15,7 @@ pub fn answer(server: &Server, incoming: &Incoming) -> Result<http::Response<Bod
     let read = matches!(incoming.parts.method, http::Method::GET | http::Method::HEAD);
     if !read {
         let known = find(server, path, incoming).is_some();
-        return Err(if known {
-            Status::new(405, "MethodNotAllowed", "only GET is served here")
-        } else {
-            Status::no_such_path()
-        });
+        return Err(if known { crate::verbs::refuse() } else { Status::no_such_path() });
     }
     find(server, path, incoming).unwrap_or_else(|| Err(Status::no_such_path()))
 }

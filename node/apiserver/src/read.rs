@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::list::not_older;
-use crate::options::revision;
+use crate::options::{INVALID_REVISION, revision};
 use crate::reply::{self, Body};
 use crate::server::Server;
 use api::Status;
@@ -13,7 +13,13 @@ use api::Status;
 /// 404 when it is not there, 504 when it is not there in that revision yet.
 pub async fn get(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
     call.accepted(false)?;
-    if let Some(revision) = revision(call.query.get("resourceVersion").unwrap_or_default())? {
+    let asked = revision(call.query.get("resourceVersion").unwrap_or_default());
+    // Of one object, unlike a list, upstream lets this fault through as it is, as a fault of the server.
+    let asked = asked.map_err(|status| {
+        let why = status.message.strip_prefix(INVALID_REVISION).unwrap_or(&status.message);
+        Status::new(500, "", why)
+    })?;
+    if let Some(revision) = asked {
         not_older(server, revision).await?;
     }
     let key = call.resource.key(&call.info.namespace, &call.info.name);

@@ -206,14 +206,12 @@ impl Query {
     /// A whole number.
     ///
     /// # Errors
-    /// 400 naming the key when the value is none.
+    /// 400 when the value is none.
     pub fn number(&self, key: &str) -> Result<Option<i64>, Status> {
         let read = |text: &str| {
             text.parse().map_err(|_| {
-                Status::bad_request(format!(
-                    "{key}: strconv.ParseInt: parsing {}: invalid syntax",
-                    api::Tree::text(text).to_json_text()
-                ))
+                let shown = api::Tree::text(text).to_json_text();
+                Status::bad_request(format!("strconv.ParseInt: parsing {shown}: invalid syntax"))
             })
         };
         self.text(key).map(read).transpose()

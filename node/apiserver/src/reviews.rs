@@ -137,7 +137,9 @@ fn check_spec(call: &Call, review: &Tree, subject: bool) -> Result<(), Status> {
     let other = review.at(&["spec", "nonResourceAttributes"]).is_some();
     if resource && other {
         let why = "cannot be specified in combination with resourceAttributes";
-        let value = review.at(&["spec", "nonResourceAttributes"]).cloned().unwrap_or_default();
+        // Upstream shows its internal form, whose fields have other names.
+        let text = |field: &str| review.str_at(&["spec", "nonResourceAttributes", field]).unwrap_or_default();
+        let value = tree!({"Path": (text("path")), "Verb": (text("verb"))});
         faults.push(FieldError::invalid(path.field("nonResourceAttributes"), value, why));
     }
     if !resource && !other {

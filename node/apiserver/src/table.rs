@@ -102,7 +102,10 @@ fn columns(resource: &Resource) -> Tree {
 }
 
 fn row(resource: &Resource, object: &Tree, now: i64, include: Include) -> Tree {
-    let mut row = tree!({"cells": ((resource.rules.cells)(object, now))});
+    with_object(tree!({"cells": ((resource.rules.cells)(object, now))}), object, include)
+}
+
+fn with_object(mut row: Tree, object: &Tree, include: Include) -> Tree {
     match include {
         Include::None => row.set("object", Tree::Null),
         Include::Metadata => row.set("object", partial(object)),
@@ -159,6 +162,26 @@ pub fn of_object(call: &Call, object: &Tree) -> Result<Tree, Status> {
     Ok(table(tree!({"resourceVersion": version}), columns(&call.resource), rows))
 }
 
+/// The table of a Scale, which is no resource of its own.
+///
+/// # Errors
+/// 400 for an unknown `includeObject`.
+pub fn of_scale(call: &Call, scale: &Tree) -> Result<Tree, Status> {
+    let column = |name: &str, kind: &str, text: &str| tree!({"name": name, "type": kind, "format": "", "description": text, "priority": 0});
+    let columns = tree!([
+        (column("Name", "string", "The object that is scaled.")),
+        (column("Desired", "integer", "How many replicas there shall be.")),
+        (column("Available", "integer", "How many replicas there are.")),
+        (column("Age", "string", "How long the object has been there."))
+    ]);
+    let count = |part: &str| Tree::Int(scale.int_at(&[part, "replicas"]).unwrap_or(0));
+    let age = resources::cells::age(scale, call.received.as_second());
+    let cells = vec![Tree::text(api::meta::name(scale)), count("spec"), count("status"), age];
+    let version = scale.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
+    let rows = vec![with_object(tree!({"cells": cells}), scale, Include::of(call)?)];
+    Ok(table(tree!({"resourceVersion": version}), columns, rows))
+}
+
 /// The table of one watch event; the columns are told once a watch.
 #[must_use]
 pub fn of_event(resource: &Resource, object: &Tree, now: i64, include: Include, with_columns: bool) -> Tree {
@@ -167,10 +190,10 @@ pub fn of_event(resource: &Resource, object: &Tree, now: i64, include: Include, 
     table(tree!({"resourceVersion": version}), columns, vec![row(resource, object, now, include)])
 }
 
-/// The table of a bookmark: one row without cells that carries the revision.
+/// The table of a bookmark: one row, of an object that is nothing but its revision. The one that ends the initial
+/// events carries the mark of that, whatever the client wants of objects.
 #[must_use]
-pub fn of_bookmark(object: &Tree) -> Tree {
-    let version = object.at(&["metadata", "resourceVersion"]).cloned().unwrap_or_default();
-    let row = tree!({"cells": [], "object": (partial(object))});
-    table(tree!({"resourceVersion": version}), Tree::Null, vec![row])
+pub fn of_bookmark(resource: &Resource, object: &Tree, now: i64, include: Include, with_columns: bool) -> Tree {
+    let include = if matches!(include, Include::None) { Include::Metadata } else { include };
+    of_event(resource, object, now, include, with_columns)
 }

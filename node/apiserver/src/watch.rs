@@ -268,7 +268,7 @@ impl Stream {
         }
     }
 
-    fn put_bookmark(&self, out: &mut Vec<u8>, revision: u64, initial_end: bool) {
+    fn put_bookmark(&mut self, out: &mut Vec<u8>, revision: u64, initial_end: bool) {
         let mut object = tree!({
             "kind": (self.resource.kind.as_str()),
             "apiVersion": (self.resource.api_version()),
@@ -282,7 +282,9 @@ impl Stream {
             object.set_at(&["metadata", "annotations", "k8s.io/initial-events-end"], "true");
         }
         if self.form == Form::Table {
-            object = table::of_bookmark(&object);
+            let columns = !std::mem::replace(&mut self.told_columns, true);
+            let now = self.clock.now().as_second();
+            object = table::of_bookmark(&self.resource, &object, now, self.include, columns);
         }
         put_frame(out, "BOOKMARK", &object, self.encoding, &self.schema());
     }

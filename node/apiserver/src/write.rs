@@ -345,7 +345,11 @@ fn prepare(call: &Call, part: Part, object: &mut Tree, old: &Tree) {
             }
             (rules.on_status_update)(object, old);
         }
-        Part::Whole => {}
+        Part::Whole => {
+            if subresources::rules(call).generation && differs_beyond_metadata(object, old) {
+                object.set_at(&["metadata", "generation"], meta::generation(old) + 1);
+            }
+        }
     }
 }
 

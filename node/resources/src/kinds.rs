@@ -38,6 +38,7 @@ mod prioritylevelconfigurations;
 mod rbac;
 mod replicasets;
 mod runtimeclasses;
+mod serviceaccounts;
 mod servicecidrs;
 mod services;
 mod statefulsets;
@@ -76,6 +77,8 @@ const SPECIAL: &[(&str, &str, &Rules)] = &[
     ("", "persistentvolumeclaims", &persistentvolumeclaims::RULES),
     ("", "persistentvolumes", &persistentvolumes::RULES),
     ("", "pods", &pods::RULES),
+    ("", "resourcequotas", &serviceaccounts::QUOTAS),
+    ("", "serviceaccounts", &serviceaccounts::RULES),
     ("", "services", &services::RULES),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicies", &admission_rules::MUTATING),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", &admission_rules::BINDINGS),
@@ -139,6 +142,17 @@ pub fn kinds() -> Vec<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_has_a_cell_for_each_column() {
+        let object = api::tree!({"metadata": {"name": "x", "creationTimestamp": "2026-01-02T03:04:05Z"}});
+        for kind in kinds().iter().filter(|kind| !kind.fact.columns.is_empty()) {
+            let cells = (kind.rules.cells)(&object, 1_767_323_106);
+            assert_eq!(cells.len(), kind.fact.columns.len(), "{}", kind.fact.plural);
+            let age = kind.fact.columns.iter().position(|column| column.name == "Age");
+            assert!(age.is_none_or(|at| cells[at].as_str() == Some("61s")), "the age of {}", kind.fact.plural);
+        }
+    }
 
     #[test]
     fn every_line_of_the_tables_names_a_resource_once() {

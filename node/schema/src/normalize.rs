@@ -80,6 +80,10 @@ fn one(field: &Field, found: Option<Tree>) -> Option<Tree> {
         return written.then(|| if field.pointer { Tree::Null } else { zero(&field.node) });
     };
     value(&field.node, &mut tree);
+    // Upstream's storage does not tell an empty list from none.
+    if field.omit == Omit::Never && !field.pointer && matches!(field.node, Node::List(_)) && tree.is_empty() {
+        tree = zero(&field.node);
+    }
     let dropped = match field.omit {
         _ if field.pointer => false,
         Omit::Never => false,

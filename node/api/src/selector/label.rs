@@ -223,7 +223,7 @@ impl<'a> Parser<'a> {
             "!=" | "notin" => Operator::NotIn,
             ">" => Operator::GreaterThan,
             "<" => Operator::LessThan,
-            other => return Err(self.wanted("'in', 'notin', '=', '==', '!=', '>', '<'", other)),
+            other => return Err(self.wanted("in, notin, =, ==, !=, gt, lt", other)),
         };
         let values = match self.token() {
             "in" | "notin" => self.values()?,

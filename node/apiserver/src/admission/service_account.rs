@@ -4,6 +4,7 @@
 use super::{Attributes, Operation};
 use crate::clock::generated_name;
 use api::{Status, Tree, tree};
+use std::time::Duration;
 
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -21,6 +22,38 @@ fn account(attributes: &Attributes, pod: &Tree) -> Result<Tree, Status> {
         let why = format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
         attributes.forbidden(api::meta::name(pod), why)
     })
+}
+
+/// How long a pod waits for the default account of its namespace, which a controller makes a moment after the
+/// namespace. Upstream tries ten times, 100 to 200 ms apart.
+const DEFAULT_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Waits for the default account of a namespace that is not there yet, so that a pod can follow its namespace at once.
+///
+/// # Errors
+/// 500 when a stored object is damaged.
+pub async fn wait_for_default(attributes: &Attributes<'_>, pod: &Tree) -> Result<(), Status> {
+    let server = attributes.server;
+    let name = pod.str_at(&["spec", "serviceAccountName"]).unwrap_or_default();
+    let mirror = api::meta::annotation(pod, MIRROR).is_some();
+    if !attributes.creates("", "pods") || mirror || !matches!(name, "" | "default") {
+        return Ok(());
+    }
+    let namespace = attributes.call.info.namespace.as_str();
+    let key = server.resource("", "v1", "serviceaccounts")?.key(namespace, "default");
+    if server.store.get(&key).is_some() {
+        return Ok(());
+    }
+    let holder = server.object(&*server.resource("", "v1", "namespaces")?, "", namespace)?;
+    if holder.is_none_or(|holder| api::meta::deletion_timestamp(&holder).is_some()) {
+        return Ok(());
+    }
+    let (_, mut watch) = server.store.snapshot_and_watch(&key);
+    let wait = async { while server.store.get(&key).is_none() && watch.next().await.is_ok() {} };
+    if tokio::time::timeout(DEFAULT_WAIT_MAX, wait).await.is_err() {
+        tracing::debug!(namespace, "the default service account did not come in time");
+    }
+    Ok(())
 }
 
 /// Names the account, mounts its token, takes over its pull secrets.

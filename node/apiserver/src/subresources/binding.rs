@@ -11,11 +11,11 @@ use api::{FieldError, FieldPath, Status, Tree, meta, tree};
 /// Answers a POST.
 ///
 /// # Errors
-/// 409 when the pod is bound or going, 422 for a target that is no node.
+/// 409 when the pod is bound or going, 500 for a target that is no node.
 pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, Status> {
     let schema = resources::schema_named("io.k8s.api.core.v1.Binding");
     let binding = codec::decode_as(call, &schema, "v1", "Binding")?;
-    check(call, &binding)?;
+    check(&binding)?;
     let stamp = server.world.stamp();
     change(server, call, Part::Whole, Operation::Update, |pod| bound(call, pod, &binding, &stamp)).await?;
     let mut done = Status::new(201, "", "").to_tree();
@@ -23,7 +23,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
     reply::other(call, 201, &done, reply::STATUS)
 }
 
-fn check(call: &Call, binding: &Tree) -> Result<(), Status> {
+fn check(binding: &Tree) -> Result<(), Status> {
     let kind = binding.str_at(&["target", "kind"]).unwrap_or_default();
     let mut faults = Vec::new();
     if !matches!(kind, "" | "Node") {
@@ -32,12 +32,20 @@ fn check(call: &Call, binding: &Tree) -> Result<(), Status> {
     if binding.str_at(&["target", "name"]).unwrap_or_default().is_empty() {
         faults.push(FieldError::required(FieldPath::of(&["target", "name"]), ""));
     }
-    let kind = api::status::GroupName::new("", "Binding");
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(&kind, &call.info.name, &faults)) }
+    match faults.as_slice() {
+        [] => Ok(()),
+        // Upstream lets these faults through to the client as they are, as a fault of the server.
+        [one] => Err(Status::new(500, "", one.to_string())),
+        many => {
+            let all: Vec<String> = many.iter().map(ToString::to_string).collect();
+            Err(Status::new(500, "", format!("[{}]", all.join(", "))))
+        }
+    }
 }
 
 fn bound(call: &Call, pod: &Tree, binding: &Tree, stamp: &str) -> Result<Tree, Status> {
-    let conflict = |why: String| Status::conflict(&call.resource.named(), &call.info.name, why);
+    let target = api::status::GroupName::new("", "pods/binding");
+    let conflict = |why: String| Status::conflict(&target, &call.info.name, why);
     let uid = meta::uid(binding);
     if !uid.is_empty() && uid != meta::uid(pod) {
         let why = crate::write::other_uid(call, uid, meta::uid(pod));

@@ -36,6 +36,9 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
         dry_run: call.dry_run()? || wish.is_some_and(|w| !w.list_at(&["dryRun"]).is_empty()),
     };
     let (namespace, name) = (call.info.namespace.as_str(), call.info.name.as_str());
+    if meta::name(&eviction) != name {
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+    }
     let pod = server.object(&call.resource, namespace, name)?;
     let pod = pod.ok_or_else(|| Status::not_found(&call.resource.named(), name))?;
     if !outside_budget(&pod) {

@@ -34,11 +34,7 @@ pub fn finalizers(new: &Tree, old: &Tree) -> Tree {
 
 /// `pods/ephemeralcontainers`
 pub fn ephemeral_containers(new: &Tree, old: &Tree) -> Tree {
-    let mut object = take(new, old, &["spec", "ephemeralContainers"]);
-    if object.at(&["spec", "ephemeralContainers"]) != old.at(&["spec", "ephemeralContainers"]) {
-        bump(&mut object, old);
-    }
-    object
+    take(new, old, &["spec", "ephemeralContainers"])
 }
 
 /// `pods/resize`: the resources and resize policies of containers that are there already.
@@ -61,9 +57,6 @@ pub fn resize(new: &Tree, old: &Tree) -> Tree {
             }
         }
     }
-    if object.get("spec") != old.get("spec") {
-        bump(&mut object, old);
-    }
     object
 }
 
@@ -72,10 +65,6 @@ pub fn approval(new: &Tree, old: &Tree) -> Tree {
     let mut object = take(new, old, &["status", "conditions"]);
     object.set_at(&["metadata", "annotations"], new.at(&["metadata", "annotations"]).cloned().unwrap_or_default());
     object
-}
-
-fn bump(object: &mut Tree, old: &Tree) {
-    object.set_at(&["metadata", "generation"], api::meta::generation(old) + 1);
 }
 
 /// Answers GET, PUT and PATCH.

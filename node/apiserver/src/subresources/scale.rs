@@ -3,11 +3,13 @@
 use crate::admission::Operation;
 use crate::call::Call;
 use crate::codec;
+use crate::negotiate::Form;
 use crate::objects;
 use crate::patch;
 use crate::reply::{self, Body};
 use crate::server::Server;
-use crate::write::{Part, change};
+use crate::table;
+use crate::write::{Part, change, check_name};
 use api::selector::LabelSelector;
 use api::{FieldError, FieldPath, Status, Tree, meta, tree};
 
@@ -79,6 +81,7 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
         }
         "update" => {
             let wanted = codec::decode_as(call, &schema, VERSION, "Scale")?;
+            check_name(call, &wanted)?;
             change(server, call, Part::Main, Operation::Update, |old| scaled(call, &wanted, old)).await?.object
         }
         _ => {
@@ -91,7 +94,12 @@ pub async fn run(server: &Server, call: &Call) -> Result<http::Response<Body>, S
             change(server, call, Part::Main, Operation::Update, make).await?.object
         }
     };
-    reply::in_encoding(200, &scale(&object), call.accepted(false)?.encoding, Some(&schema))
+    let (shown, accepted) = (scale(&object), call.accepted(false)?);
+    match accepted.form {
+        Form::Object => reply::in_encoding(200, &shown, accepted.encoding, Some(&schema)),
+        Form::Partial => reply::other(call, 200, &table::partial(&shown), table::PARTIAL),
+        Form::Table => reply::in_encoding(200, &table::of_scale(call, &shown)?, accepted.encoding, None),
+    }
 }
 
 #[cfg(test)]

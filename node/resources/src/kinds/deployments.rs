@@ -3,14 +3,14 @@
 use super::place::Place;
 use super::workloads::{
     container_cells, fill, fill_text, frozen_selector, not_negative, number, selector_and_template, selector_cell,
-    template,
+    status_counts, status_parts, template,
 };
 use crate::rules::{Faults, PLAIN, Rules};
 use api::{Tree, meta};
 
 /// What is special about deployments.
 pub const RULES: Rules =
-    Rules { generation: true, default, validate, validate_update: frozen_selector, cells, ..PLAIN };
+    Rules { generation: true, default, validate, validate_update: frozen_selector, validate_status, cells, ..PLAIN };
 
 fn default(object: &mut Tree) {
     template(object);
@@ -36,6 +36,14 @@ fn validate(object: &Tree, faults: &mut Faults) {
     if deadline.int().is_some_and(|seconds| seconds <= ready) {
         deadline.invalid(faults, "must be greater than minReadySeconds");
     }
+}
+
+fn validate_status(object: &Tree, _old: &Tree, faults: &mut Faults) {
+    const PARTS: &[&str] = &["updatedReplicas", "readyReplicas", "availableReplicas"];
+    status_counts(object, &["observedGeneration", "replicas"], faults);
+    status_counts(object, PARTS, faults);
+    status_counts(object, &["unavailableReplicas", "terminatingReplicas", "collisionCount"], faults);
+    status_parts(object, PARTS, faults);
 }
 
 fn strategy(strategy: &Place, faults: &mut Faults) {

@@ -1,6 +1,8 @@
 //! Events: two faces over one storage. The core form is stored; the form of `events.k8s.io` has other names for the
 //! same fields. Mapping of `k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`.
 
+mod faults;
+
 use crate::cells::{or_none, since};
 use crate::kind::Conversion;
 use crate::rules::{PLAIN, Rules, SelectableField};
@@ -11,7 +13,15 @@ const fn field(label: &'static str, path: &'static [&'static str]) -> Selectable
 }
 
 /// What is special about events, in either face.
-pub const RULES: Rules = Rules { create_on_update: true, fields: FIELDS, computed: source, cells, ..PLAIN };
+pub const RULES: Rules = Rules {
+    create_on_update: true,
+    validate: faults::object,
+    validate_update: faults::change,
+    fields: FIELDS,
+    computed: source,
+    cells,
+    ..PLAIN
+};
 
 /// The source of an event is its component, or who reported it. `stored` is the core form.
 fn source(stored: &Tree) -> Vec<(&'static str, String)> {
@@ -87,7 +97,8 @@ fn cells(object: &Tree, now: i64) -> Vec<Tree> {
     let subject = |field: &str| text(&["involvedObject", field], &["regarding", field]).unwrap_or_default();
     let component = text(&["source", "component"], &["deprecatedSource", "component"]);
     let component = component.or(text(&["reportingComponent"], &["reportingController"])).unwrap_or_default();
-    let host = text(&["source", "host"], &["deprecatedSource", "host"]);
+    let instance = object.str_at(&["reportingInstance"]).filter(|i| !i.is_empty()).map(str::to_owned);
+    let host = text(&["source", "host"], &["deprecatedSource", "host"]).or(instance);
     let count = object.int_at(&["series", "count"]);
     let count = count.or(either(object, &["count"], &["deprecatedCount"]).and_then(Tree::as_int)).unwrap_or(1);
     vec![

@@ -105,9 +105,12 @@ fn begin(object: &mut Tree) {
         status.set("qosClass", class.name());
     }
     if !object.list_at(&["spec", "schedulingGates"]).is_empty() {
+        // A pod that is made gated has been so since it was made.
+        let since = object.at(&["metadata", "creationTimestamp"]).cloned().unwrap_or_default();
         let gated = tree!({
             "type": "PodScheduled",
             "status": "False",
+            "lastTransitionTime": since,
             "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates",
         });

@@ -5,7 +5,8 @@ use super::labels_text;
 use super::place::Place;
 use super::pod_spec::validate_template;
 use super::workloads::{
-    container_cells, fill, frozen_selector, not_negative, number, selector_and_template, selector_cell, template,
+    container_cells, fill, frozen_selector, not_negative, number, selector_and_template, selector_cell, status_counts,
+    status_parts, template,
 };
 use crate::rules::{Faults, PLAIN, Rules, SelectableField};
 use api::selector::LabelSelector;
@@ -20,6 +21,7 @@ pub const RULES: Rules = Rules {
     default,
     validate,
     validate_update: frozen_selector,
+    validate_status,
     fields: REPLICAS,
     cells: |object, now| row(object, now, selector_cell(object)),
     ..PLAIN
@@ -31,10 +33,19 @@ pub const CONTROLLERS: Rules = Rules {
     orphan_by_default: true,
     default: default_controller,
     validate: validate_controller,
+    validate_status,
     fields: REPLICAS,
     cells: |object, now| row(object, now, labels_text::labels(object.map_at(&["spec", "selector"]))),
     ..PLAIN
 };
+
+fn validate_status(object: &Tree, _old: &Tree, faults: &mut Faults) {
+    const PARTS: &[&str] = &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+    status_counts(object, &["replicas"], faults);
+    status_counts(object, PARTS, faults);
+    status_counts(object, &["observedGeneration", "terminatingReplicas"], faults);
+    status_parts(object, PARTS, faults);
+}
 
 fn default(object: &mut Tree) {
     template(object);

@@ -3,11 +3,13 @@
 
 use super::labels_text;
 use super::place::Place;
+use super::pod_spec::validate_template;
 use super::workloads::{
     container_cells, fill, fill_text, frozen_selector, not_negative, number, selector_and_template, selector_cell,
     template,
 };
 use crate::rules::{Faults, PLAIN, Rules};
+use api::selector::LabelSelector;
 use api::{Tree, meta};
 
 /// What is special about stateful sets.
@@ -139,7 +141,22 @@ fn count_templates(object: &mut Tree, old: &Tree) {
 
 fn validate_daemons(object: &Tree, faults: &mut Faults) {
     let spec = Place::root(object).at("spec");
-    selector_and_template(object, &["Always"], faults);
+    let selector = spec.at("selector");
+    selector.label_selector(faults);
+    let labels = spec.down(&["template", "metadata", "labels"]);
+    let parsed = LabelSelector::from_tree(selector.given().then_some(selector.value));
+    if parsed.as_ref().is_ok_and(|parsed| !parsed.matches(labels.value.as_map())) {
+        labels.invalid(faults, "`selector` does not match template `labels`");
+    }
+    if selector.given() && parsed.is_ok_and(|parsed| parsed.is_everything()) {
+        selector.invalid(faults, "empty selector is invalid for daemonset");
+    }
+    validate_template(&spec.at("template"), faults);
+    spec.down(&["template", "spec", "restartPolicy"]).one_of(faults, &["Always"]);
+    if spec.down(&["template", "spec", "activeDeadlineSeconds"]).given() {
+        let why = "activeDeadlineSeconds in DaemonSet is not Supported";
+        spec.down(&["template", "spec", "activeDeadlineSeconds"]).forbidden(faults, why);
+    }
     spec.at("updateStrategy").at("type").must_be_one_of(faults, &["OnDelete", "RollingUpdate"]);
     not_negative(&spec.at("minReadySeconds"), faults);
     not_negative(&spec.at("revisionHistoryLimit"), faults);

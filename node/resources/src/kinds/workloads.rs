@@ -6,7 +6,7 @@ use super::place::{IMMUTABLE, NEGATIVE, Place};
 use super::pod_spec::{default_template, validate_template};
 use crate::rules::Faults;
 use api::selector::LabelSelector;
-use api::{Tree, meta};
+use api::{FieldError, FieldPath, Tree, meta};
 
 /// Sets a field of the spec that is absent.
 pub fn fill(object: &mut Tree, path: &[&str], value: impl Into<Tree>) {
@@ -62,6 +62,25 @@ pub fn selector_and_template(object: &Tree, restart: &[&str], faults: &mut Fault
     if policy.given() && !restart.contains(&policy.text()) {
         policy.must_be_one_of(faults, restart);
     }
+}
+
+/// Counts of a status are not below zero.
+pub fn status_counts(object: &Tree, fields: &[&str], faults: &mut Faults) {
+    let status = Place::root(object).at("status");
+    fields.iter().for_each(|field| status.at(field).not_negative(faults));
+}
+
+/// Parts of the replicas of a status are not more than all, and what is available is ready.
+pub fn status_parts(object: &Tree, fields: &[&str], faults: &mut Faults) {
+    let count = |field: &str| number(object, &["status", field]);
+    let mut exceeds = |field: &str, whole: &str, shown: &str| {
+        if count(field) > count(whole) {
+            let path = FieldPath::of(&["status", field]);
+            faults.push(FieldError::invalid(path, count(field), format!("cannot be greater than {shown}")));
+        }
+    };
+    fields.iter().for_each(|field| exceeds(field, "replicas", "status.replicas"));
+    exceeds("availableReplicas", "readyReplicas", "readyReplicas");
 }
 
 /// A selector never changes.

@@ -24,7 +24,7 @@ fn structs_and_fields_that_are_never_omitted_appear() {
 fn empty_values_go_unless_they_are_behind_a_pointer() {
     let text = r#"{"kind":"","metadata":{"name":"","labels":{},"deletionGracePeriodSeconds":0},
         "spec":{"replicas":0,"paused":false,"words":[],"parts":[],"ratio":0}}"#;
-    let expected = r#"{"metadata":{"deletionGracePeriodSeconds":0},"spec":{"parts":[],"paused":false,"port":0,"replicas":0,"selector":null,"strategy":{},"template":null,"whole":{}},"status":{"at":null,"count":0}}"#;
+    let expected = r#"{"metadata":{"deletionGracePeriodSeconds":0},"spec":{"parts":null,"paused":false,"port":0,"replicas":0,"selector":null,"strategy":{},"template":null,"whole":{}},"status":{"at":null,"count":0}}"#;
     assert_eq!(normalized(text), expected);
 }
 

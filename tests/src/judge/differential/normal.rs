@@ -34,6 +34,7 @@ static INSIDE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // A whole object inside a message, quoted: its revisions and times cannot be told apart there.
         (r#"Invalid value: "(\\.|[^"\\])*resourceVersion(\\.|[^"\\])*""#, "Invalid value: <object>"),
         (r"(resource ?[vV]ersion[: ]+)\d+", "${1}<revision>"),
+        (r"(ResourceVersion in record )\(\d+\)", "${1}(<revision>)"),
         // Upstream ends this refusal with a dump of its own structs, ours with the names of the fields.
         (r"(?s)(pod updates may not change fields other than [^\n]*)\n.*", "$1\n<what changed>"),
     ];
@@ -77,7 +78,7 @@ fn is_plain_bookmark(event: &Value) -> bool {
     event["type"] == "BOOKMARK" && event.pointer("/object/metadata/annotations").is_none()
 }
 
-/// Removes what a JSON pointer names; `*` stands for every element of an array or member of an object.
+/// Removes what a JSON pointer names, or makes it null where others stand behind it in an array; `*` stands for every element of an array or member of an object.
 fn ignore(value: &mut Value, pointer: &str) {
     let Some((first, rest)) = pointer.strip_prefix('/').map(|p| p.split_once('/').unwrap_or((p, ""))) else { return };
     let key = first.replace("~1", "/").replace("~0", "~");
@@ -87,6 +88,12 @@ fn ignore(value: &mut Value, pointer: &str) {
         Value::Object(map) if key == "*" => map.values_mut().for_each(|item| ignore(item, &rest)),
         Value::Object(map) if rest.is_empty() => drop(map.remove(&key)),
         Value::Object(map) => map.get_mut(&key).into_iter().for_each(|inner| ignore(inner, &rest)),
+        // An element keeps the places of those behind it; the last one has none to keep.
+        Value::Array(items) if rest.is_empty() => match key.parse::<usize>() {
+            Ok(at) if at + 1 == items.len() => drop(items.pop()),
+            Ok(at) => items.get_mut(at).into_iter().for_each(|item| *item = Value::Null),
+            Err(_) => {}
+        },
         Value::Array(items) => {
             key.parse().ok().and_then(|at: usize| items.get_mut(at)).into_iter().for_each(|inner| ignore(inner, &rest));
         }
@@ -217,6 +224,11 @@ mod tests {
         let mut document = json!({"items": [{"a": 1, "b": 2}, {"a": 3}]});
         ignore(&mut document, "/items/*/a");
         assert_eq!(document, json!({"items": [{"b": 2}, {}]}));
+        let mut row = json!({"cells": ["a", "9s"]});
+        ignore(&mut row, "/cells/0");
+        assert_eq!(row, json!({"cells": [null, "9s"]}));
+        ignore(&mut row, "/cells/1");
+        assert_eq!(row, json!({"cells": [null]}));
     }
 
     #[test]
