@@ -2,6 +2,7 @@
 //!
 //! It must not know any kind; [`Api`] adds the verbs.
 
+use crate::decode::lenient;
 use crate::resource::{Object, ResourceRef};
 use crate::transport::{Body, Transport, TransportError};
 use crate::verbs::Api;
@@ -109,7 +110,7 @@ impl Client {
     pub(crate) async fn call<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Status> {
         let what = format!("{} {}", request.method, request.path);
         let bytes = self.bytes(request).await?;
-        serde_json::from_slice(&bytes).map_err(|why| Status::internal(format!("decoding the answer of {what}: {why}")))
+        lenient(&bytes).map_err(|why| Status::internal(format!("decoding the answer of {what}: {why}")))
     }
 
     /// Sends a request and reads the whole answer, undecoded.

@@ -5,7 +5,7 @@
 
 use crate::backoff::Backoff;
 use crate::options::Selection;
-use crate::resource::{Meta, Object};
+use crate::resource::{Meta, Object, ObjectKey};
 use crate::store::Store;
 use crate::verbs::Api;
 use crate::watch::{Event, WatchOptions, WatchStream};
@@ -115,6 +115,7 @@ impl<T: Object> Follower<T> {
                     self.revision = resource_version;
                     return Ok(());
                 }
+                Event::Unreadable { object, why, .. } => self.passed_over(&object, &why),
                 Event::Bookmark { .. } => (),
             }
         }
@@ -135,7 +136,20 @@ impl<T: Object> Follower<T> {
                 self.store.advance(resource_version.parse().unwrap_or(0));
                 self.revision = resource_version;
             }
+            Event::Unreadable { object, deleted, resource_version, why } => {
+                self.passed_over(&object, &why);
+                if let Some(known) = self.store.get(&object).filter(|_| deleted) {
+                    self.store.remove(T::clone(&known));
+                }
+                self.store.advance(resource_version.parse().unwrap_or(0));
+                self.revision = resource_version;
+            }
         }
+    }
+
+    fn passed_over(&self, object: &ObjectKey, why: &str) {
+        let resource = self.api.resource().to_string();
+        tracing::error!(%resource, namespace = %object.namespace, name = %object.name, %why, "a change was passed over: its object cannot be read");
     }
 
     /// Whether the server does not know initial events (older servers answer 400 or 422).

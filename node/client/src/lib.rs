@@ -6,6 +6,7 @@
 
 pub mod backoff;
 mod client;
+mod decode;
 pub mod discovery;
 pub mod events;
 #[cfg(any(test, feature = "fake"))]

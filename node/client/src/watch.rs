@@ -2,7 +2,9 @@
 //!
 //! It must not know caches or kinds.
 
+use crate::decode::lenient;
 use crate::options::{Selection, push};
+use crate::resource::ObjectKey;
 use crate::transport::Body;
 use api::{Status, Tree};
 use bytes::{Buf, BytesMut};
@@ -58,6 +60,17 @@ pub enum Event<T> {
         resource_version: String,
         /// Whether it closes the initial events.
         initial_events_end: bool,
+    },
+    /// An object changed into what its type cannot hold. One object's state must not end the watch of all the others.
+    Unreadable {
+        /// Which one.
+        object: ObjectKey,
+        /// Whether it went.
+        deleted: bool,
+        /// The revision.
+        resource_version: String,
+        /// What does not fit, and where.
+        why: String,
     },
 }
 
@@ -133,24 +146,34 @@ impl<T: DeserializeOwned> WatchStream<T> {
 fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Event<T>, Status> {
     let broken = |why: serde_json::Error| Status::internal(format!("decoding a watch event: {why}"));
     let frame: Frame<'_> = serde_json::from_slice(line).map_err(broken)?;
-    let text = frame.object.get();
+    let text = frame.object.get().as_bytes();
+    let changed = |event: fn(T) -> Event<T>| match lenient(text) {
+        Ok(object) => Ok(event(object)),
+        Err(why) => unreadable(text, frame.r#type == "DELETED", &why).ok_or_else(|| broken(why)),
+    };
     match frame.r#type {
-        "ADDED" => Ok(Event::Added(serde_json::from_str(text).map_err(broken)?)),
-        "MODIFIED" => Ok(Event::Modified(serde_json::from_str(text).map_err(broken)?)),
-        "DELETED" => Ok(Event::Deleted(serde_json::from_str(text).map_err(broken)?)),
+        "ADDED" => changed(Event::Added),
+        "MODIFIED" => changed(Event::Modified),
+        "DELETED" => changed(Event::Deleted),
         "BOOKMARK" => {
-            let meta = serde_json::from_str::<Mark>(text).map_err(broken)?.metadata;
+            let meta = serde_json::from_slice::<Mark>(text).map_err(broken)?.metadata;
             let end =
                 meta.annotations.unwrap_or_default().get("k8s.io/initial-events-end").is_some_and(|v| v == "true");
             let resource_version = meta.resource_version.unwrap_or_default();
             Ok(Event::Bookmark { resource_version, initial_events_end: end })
         }
-        "ERROR" => match Tree::from_json(text.as_bytes()) {
+        "ERROR" => match Tree::from_json(text) {
             Ok(decoded) => Err(Status::from_tree(&decoded.tree)),
             Err(why) => Err(Status::internal(format!("decoding the error of a watch: {why}"))),
         },
         other => Err(Status::internal(format!("a watch event of the unknown type {other:?}"))),
     }
+}
+
+fn unreadable<T>(text: &[u8], deleted: bool, why: &serde_json::Error) -> Option<Event<T>> {
+    let meta = serde_json::from_slice::<Mark>(text).ok()?.metadata;
+    let object = ObjectKey::new(&meta.namespace.unwrap_or_default(), &meta.name?);
+    Some(Event::Unreadable { object, deleted, resource_version: meta.resource_version?, why: why.to_string() })
 }
 
 #[cfg(test)]
@@ -185,6 +208,18 @@ mod tests {
     async fn a_stream_that_breaks_inside_an_event_is_an_error() {
         let mut watch = stream(&["{\"type\":"]);
         assert!(matches!(watch.next().await, Some(Err(status)) if status.code == 503));
+    }
+
+    #[tokio::test]
+    async fn an_object_that_does_not_fit_its_type_does_not_end_the_watch() {
+        let odd = r#"{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"7"},"data":[1]}}"#;
+        let mut watch = stream(&[odd, "\n", r#"{"type":"ADDED","object":{"metadata":{"name":"b"}}}"#, "\n"]);
+        let Some(Ok(Event::Unreadable { object, deleted, resource_version, why })) = watch.next().await else {
+            panic!("not told of the odd one")
+        };
+        assert_eq!((object.name.as_str(), deleted, resource_version.as_str()), ("a", false, "7"));
+        assert!(why.contains("expected a map"), "{why}");
+        assert!(matches!(watch.next().await, Some(Ok(Event::Added(_)))));
     }
 
     #[tokio::test]
