@@ -5,15 +5,17 @@
 
 mod usage;
 
-use crate::context::{Context, Keys, Life, feed};
+use crate::context::{Context, Keys, Life};
 use crate::status::write;
 use api::Status;
 use client::discovery::discover;
 use client::{After, Meta, Object, Partial, Queue, ResourceRef, Store};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use usage::Usage;
 
 /// Resources that a quota counts under their old names.
@@ -31,12 +33,43 @@ struct Shell<'a> {
     counted: Mutex<BTreeMap<String, Arc<Store<Partial>>>>,
 }
 
-/// Wants the quotas of a namespace looked at when something in it changes.
-fn feed_quotas<T: Object>(store: &Store<T>, quotas: &Arc<Store<ResourceQuota>>, queue: &Keys) {
+/// How long a count may stay wrong that no change corrected, as after a write that was counted and then refused;
+/// upstream's default for its full recalculation.
+const RECOUNT: Duration = Duration::from_mins(5);
+
+/// Wants a quota looked at when it appears and when its limits change. Changes of its status come from admission and from
+/// here; to count again after admission's would undo it, for what was just admitted is not in the caches yet.
+fn feed_limits(quotas: &Store<ResourceQuota>, queue: &Keys) {
+    let queue = queue.clone();
+    quotas.on_change(move |change| {
+        let hard = |side: &Option<Arc<ResourceQuota>>| side.as_ref().and_then(|q| q.spec.as_ref()?.hard.clone());
+        let uid = |side: &Option<Arc<ResourceQuota>>| side.as_ref().map(|q| q.uid().to_owned());
+        if uid(&change.old) != uid(&change.new) || hard(&change.old) != hard(&change.new) {
+            queue.add(change.latest().key());
+        }
+    });
+}
+
+/// Wants the quotas of a namespace looked at when something in it went, or uses more or less than before. What appears
+/// was counted by admission.
+fn feed_quotas<T: Object>(
+    store: &Store<T>,
+    quotas: &Arc<Store<ResourceQuota>>,
+    queue: &Keys,
+    add: impl Fn(&mut Usage, &T) + Send + Sync + 'static,
+) {
     let (quotas, queue) = (quotas.clone(), queue.clone());
     store.on_change(move |change| {
-        for quota in quotas.in_namespace(change.latest().namespace()) {
-            queue.add(quota.key());
+        let Some(old) = &change.old else { return };
+        for quota in quotas.in_namespace(old.namespace()) {
+            let used = |object: &T| {
+                let mut usage = Usage::new(&quota, Timestamp::UNIX_EPOCH);
+                add(&mut usage, object);
+                usage
+            };
+            if change.new.as_ref().is_none_or(|new| used(old) != used(new)) {
+                queue.add(quota.key());
+            }
         }
     });
 }
@@ -46,7 +79,7 @@ pub fn start(context: Context) -> Life {
     Box::pin(async move {
         let queue: Keys = Arc::new(Queue::default());
         let quotas = context.informers.of::<ResourceQuota>();
-        feed(&quotas, &queue);
+        feed_limits(&quotas, &queue);
         let shell = Shell {
             context: &context,
             queue: &queue,
@@ -56,9 +89,9 @@ pub fn start(context: Context) -> Life {
             claims: context.informers.of(),
             counted: Mutex::default(),
         };
-        feed_quotas(&shell.pods, &quotas, &queue);
-        feed_quotas(&shell.services, &quotas, &queue);
-        feed_quotas(&shell.claims, &quotas, &queue);
+        feed_quotas(&shell.pods, &quotas, &queue, Usage::add_pod);
+        feed_quotas(&shell.services, &quotas, &queue, Usage::add_service);
+        feed_quotas(&shell.claims, &quotas, &queue, Usage::add_claim);
         quotas.synced().await;
         shell.pods.synced().await;
         shell.services.synced().await;
@@ -100,10 +133,11 @@ impl Shell<'_> {
         let new = ResourceQuotaStatus { hard: Some(hard), used: Some(used) };
         let old = quota.status.clone().unwrap_or_default();
         let api = self.context.client.of::<ResourceQuota>();
-        if let Some(written) = write(&api, quota, &old, &new, false).await? {
+        // Locked: admission may have counted more since the cache saw the quota.
+        if let Some(written) = write(&api, quota, &old, &new, true).await? {
             self.quotas.reached(written.revision()).await;
         }
-        Ok(After::Done)
+        Ok(After::In(RECOUNT))
     }
 
     /// The cache of a resource that is only counted; `None` when it is not served.
@@ -122,7 +156,7 @@ impl Shell<'_> {
         store.synced().await;
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.insert(name.to_owned(), store.clone()).is_none() {
-            feed_quotas(&store, self.quotas, self.queue);
+            feed_quotas(&store, self.quotas, self.queue, |_, _| ());
         }
         Ok(Some(store))
     }
@@ -172,9 +206,15 @@ mod tests {
         let both =
             json!({"pods": "2", "requests.cpu": "600m", "memory": "128Mi", "secrets": "0", "services.nodeports": "0"});
         assert_eq!(used(&server), both);
+        // As admission counts, before what it admitted is there.
+        let admitted = client::Patch::Merge(json!({"status": {"used": {"pods": "3"}}}));
+        server.client().of::<ResourceQuota>().patch("a", "q", "status", &admitted).await.unwrap();
+        until_writes_end(&server).await;
+        assert_eq!(used(&server)["pods"], "3");
         server.client().of::<Pod>().delete("a", "x", &client::DeleteOptions::default()).await.unwrap();
         until_writes_end(&server).await;
         assert_eq!(used(&server)["requests.cpu"], "300m");
+        assert_eq!(used(&server)["pods"], "1");
         stop.cancel();
         life.await.unwrap();
     }

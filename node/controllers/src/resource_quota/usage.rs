@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 const PLAIN: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
 /// What is used so far.
+#[derive(PartialEq)]
 pub struct Usage {
     scopes: Vec<ScopedResourceSelectorRequirement>,
     used: BTreeMap<String, Quantity>,
