@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 pub use words::cut;
 
+/// How long the last words of a Job's pod may take; less than what PID 1 leaves us after the time is up.
+const WORDS_WAIT: Duration = Duration::from_secs(5);
+
 /// The Jobs that are waited for, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -99,7 +102,10 @@ async fn tell(client: &Client, (namespace, name): &(String, String), outcome: &O
     if let Some(seconds) = outcome.seconds {
         fields["seconds"] = json!(seconds);
     }
-    if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), words::last(client, namespace, name).await) {
+    // The verdict must not wait for a pod that does not answer: PID 1 gives its own soon after the time is up.
+    let last = tokio::time::timeout(WORDS_WAIT, words::last(client, namespace, name)).await;
+    let last = last.unwrap_or_else(|_| json!({"log_error": "the pod's last words did not come in time"}));
+    if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), last) {
         fields.extend(more);
     }
     pid1.milestone("job", fields);

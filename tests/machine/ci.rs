@@ -1,13 +1,9 @@
-//! The machine as a tool of continuous integration, without the `skerry` command: the very command line that the README
-//! gives, a disk with what is to be tested, and nothing to go by but the emulator's exit code and its serial line.
+//! The machine as a tool of continuous integration, without the `skerry` command: the very lines that the README gives,
+//! a disk with what is to be tested, and nothing to go by but the emulator's exit code and its serial line.
 
 use crate::harness::{Built, Outcome, run};
 use crate::runner::{Lone, lone};
-use image::cluster::accelerator::{self, Choice};
-use image::cluster::emulator::Accelerator;
-use image::cluster::images::Image;
 use image::config_disk::{self, Entry};
-use image::interrupt::Interrupt;
 use serde_json::Value;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -117,7 +113,7 @@ impl Said {
     }
 }
 
-/// Boots by the README's command line, in a folder that has the files which it names.
+/// Boots by the README's lines, in a folder that has the files which it names.
 fn boot(built: &Built, name: &str, files: &[(&str, Content)], more: &str) -> Said {
     let folder = built.target.join("machine-tests").join(format!("ci-{name}"));
     match std::fs::remove_dir_all(&folder) {
@@ -139,33 +135,15 @@ fn boot(built: &Built, name: &str, files: &[(&str, Content)], more: &str) -> Sai
         })
         .collect();
     config_disk::write(&folder.join("ci.img"), &entries).expect("a config disk");
-    // As the README says: KVM is left out where its device is there and does not work, which takes a boot to know.
-    let line = if kvm_works(built) { recipe() } else { recipe().replace("-accel kvm ", "") };
-    let line = line.replace("skerry.ci.job=default/test", &format!("skerry.ci.job=default/test {more}"));
+    let line = recipe().replace("skerry.ci.job=default/test", &format!("skerry.ci.job=default/test {more}"));
     let outcome = run(Command::new("bash").args(["-c", &line]).current_dir(&folder), &[], MACHINE);
     Said { outcome }
 }
 
-fn kvm_works(built: &Built) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let image = Image::find(Some(&built.image)).expect("the image was found before");
-    let emulator = accelerator::Emulator::find().expect("the emulator was found before");
-    let interrupt = Interrupt::never();
-    let chosen = runtime.block_on(accelerator::choose(Choice::Auto, &emulator, &image, &interrupt));
-    chosen.is_ok_and(|chosen| chosen == Accelerator::Kvm)
-}
-
-/// The command line in the README: from the emulator's name to the first line that goes on no further.
+/// The lines in the README: the whole block that has the emulator's command.
 fn recipe() -> String {
-    let text = include_str!("../../README.md");
-    let mut lines = text.lines().skip_while(|line| !line.starts_with("qemu-system-x86_64 "));
-    let mut recipe = String::new();
-    for line in &mut lines {
-        recipe.push_str(line);
-        recipe.push('\n');
-        if !line.ends_with('\\') {
-            return recipe;
-        }
-    }
-    panic!("the README has no command line of the emulator")
+    let blocks = include_str!("../../README.md").split("```bash\n").skip(1);
+    let mut blocks = blocks.filter_map(|rest| rest.split("```").next());
+    let found = blocks.find(|block| block.contains("-kernel bzImage"));
+    found.expect("the README has the emulator's command line").to_owned()
 }
