@@ -3,14 +3,15 @@
 //!
 //! It must not refuse anything.
 
+mod feeds;
 mod usage;
 
 use crate::context::{Context, Keys, Life};
 use crate::status::write;
 use api::Status;
 use client::discovery::discover;
-use client::{After, Meta, Object, Partial, Queue, ResourceRef, Store};
-use jiff::Timestamp;
+use client::{After, Meta, ObjectKey, Partial, Queue, ResourceRef, Store};
+use feeds::{Counts, feed_limits, feed_quotas};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ const COUNTED: &[&str] =
 struct Shell<'a> {
     context: &'a Context,
     queue: &'a Keys,
+    counts: Counts,
     quotas: &'a Arc<Store<ResourceQuota>>,
     pods: Arc<Store<Pod>>,
     services: Arc<Store<Service>>,
@@ -37,43 +39,6 @@ struct Shell<'a> {
 /// upstream's default for its full recalculation.
 const RECOUNT: Duration = Duration::from_mins(5);
 
-/// Wants a quota looked at when it appears and when its limits change. Changes of its status come from admission and from
-/// here; to count again after admission's would undo it, for what was just admitted is not in the caches yet.
-fn feed_limits(quotas: &Store<ResourceQuota>, queue: &Keys) {
-    let queue = queue.clone();
-    quotas.on_change(move |change| {
-        let hard = |side: &Option<Arc<ResourceQuota>>| side.as_ref().and_then(|q| q.spec.as_ref()?.hard.clone());
-        let uid = |side: &Option<Arc<ResourceQuota>>| side.as_ref().map(|q| q.uid().to_owned());
-        if uid(&change.old) != uid(&change.new) || hard(&change.old) != hard(&change.new) {
-            queue.add(change.latest().key());
-        }
-    });
-}
-
-/// Wants the quotas of a namespace looked at when something in it went, or uses more or less than before. What appears
-/// was counted by admission.
-fn feed_quotas<T: Object>(
-    store: &Store<T>,
-    quotas: &Arc<Store<ResourceQuota>>,
-    queue: &Keys,
-    add: impl Fn(&mut Usage, &T) + Send + Sync + 'static,
-) {
-    let (quotas, queue) = (quotas.clone(), queue.clone());
-    store.on_change(move |change| {
-        let Some(old) = &change.old else { return };
-        for quota in quotas.in_namespace(old.namespace()) {
-            let used = |object: &T| {
-                let mut usage = Usage::new(&quota, Timestamp::UNIX_EPOCH);
-                add(&mut usage, object);
-                usage
-            };
-            if change.new.as_ref().is_none_or(|new| used(old) != used(new)) {
-                queue.add(quota.key());
-            }
-        }
-    });
-}
-
 /// Runs the controller.
 pub fn start(context: Context) -> Life {
     Box::pin(async move {
@@ -83,25 +48,30 @@ pub fn start(context: Context) -> Life {
         let shell = Shell {
             context: &context,
             queue: &queue,
+            counts: Counts::default(),
             quotas: &quotas,
             pods: context.informers.of(),
             services: context.informers.of(),
             claims: context.informers.of(),
             counted: Mutex::default(),
         };
-        feed_quotas(&shell.pods, &quotas, &queue, Usage::add_pod);
-        feed_quotas(&shell.services, &quotas, &queue, Usage::add_service);
-        feed_quotas(&shell.claims, &quotas, &queue, Usage::add_claim);
+        let fed = (&shell.counts, &queue);
+        feed_quotas(&shell.pods, &quotas, fed, Usage::add_pod);
+        feed_quotas(&shell.services, &quotas, fed, Usage::add_service);
+        feed_quotas(&shell.claims, &quotas, fed, Usage::add_claim);
         quotas.synced().await;
         shell.pods.synced().await;
         shell.services.synced().await;
         shell.claims.synced().await;
-        let look = |key| {
+        let look = |key: ObjectKey| {
             let (shell, quota) = (&shell, quotas.get(&key));
             async move {
                 match quota {
                     Some(quota) if !quota.is_deleting() => shell.sync(&quota).await,
-                    _ => Ok(After::Done),
+                    _ => {
+                        shell.counts.forget(&key);
+                        Ok(After::Done)
+                    }
                 }
             }
         };
@@ -113,6 +83,7 @@ impl Shell<'_> {
     async fn sync(&self, quota: &ResourceQuota) -> Result<After, Status> {
         let hard = quota.spec.as_ref().and_then(|s| s.hard.clone()).unwrap_or_default();
         let namespace = quota.namespace();
+        self.counts.begin(quota.key());
         let mut usage = Usage::new(quota, self.context.now());
         for pod in self.pods.in_namespace(namespace) {
             usage.add_pod(&pod);
@@ -134,7 +105,9 @@ impl Shell<'_> {
         let old = quota.status.clone().unwrap_or_default();
         let api = self.context.client.of::<ResourceQuota>();
         // Locked: admission may have counted more since the cache saw the quota.
-        if let Some(written) = write(&api, quota, &old, &new, true).await? {
+        let written = write(&api, quota, &old, &new, true).await?;
+        self.counts.end(quota.key(), written.as_ref().map_or(quota.revision(), Meta::revision));
+        if let Some(written) = written {
             self.quotas.reached(written.revision()).await;
         }
         Ok(After::In(RECOUNT))
@@ -144,6 +117,7 @@ impl Shell<'_> {
     async fn counted(&self, name: &str) -> Result<Option<Arc<Store<Partial>>>, Status> {
         let known = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(store) = known {
+            store.synced().await;
             return Ok(Some(store));
         }
         let (plural, group) = name.split_once('.').unwrap_or((name, ""));
@@ -153,11 +127,16 @@ impl Shell<'_> {
             return Ok(None);
         };
         let store = self.context.informers.metadata(&served.resource);
-        store.synced().await;
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.insert(name.to_owned(), store.clone()).is_none() {
-            feed_quotas(&store, self.quotas, self.queue, |_, _| ());
+        let is_new = self
+            .counted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), store.clone())
+            .is_none();
+        if is_new {
+            feed_quotas(&store, self.quotas, (&self.counts, self.queue), |_, _| ());
         }
+        store.synced().await;
         Ok(Some(store))
     }
 }
