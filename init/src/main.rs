@@ -86,12 +86,13 @@ async fn live(started: Duration) {
     };
     let children = boot.children.clone();
     guard::keep_running("reaper", boot.console.clone(), move || children.clone().reap());
+    // Before the phases: a machine that is told to end while it boots ends then.
+    listen(&boot);
     let mut has_failed = false;
     let booted = tokio::select! {
         booted = boot::run(PHASES, &mut boot) => Some(booted),
         ending = asked.recv() => { drop(endings.try_send(ending.expect("we hold a sender"))); None }
     };
-    listen(&boot);
     if let Some(Err((phase, failure))) = booted {
         has_failed = true;
         report(&boot, phase, &failure);
