@@ -124,6 +124,8 @@ pub const TABLE: &[Service] = &[
             "--data-root=/var/lib/docker",
             "--exec-root=/run/docker",
             "--bridge=docker0",
+            // The cluster's DNS, so that builds and containers find Services and host.skerry.internal.
+            "--dns=10.96.0.10",
             "--iptables=false",
             "--ip6tables=false",
             "--exec-opt=native.cgroupdriver=cgroupfs",

@@ -16,6 +16,7 @@ pub const STEPS: &[Step] = steps![
     a_client_without_a_certificate_of_the_cluster_is_told_so,
     an_image_of_the_classic_builder_runs_as_a_pod,
     an_image_of_buildkit_runs_as_a_pod,
+    the_client_from_pypi_builds_and_runs,
     an_image_is_built_without_a_client,
     an_image_is_saved_named_and_loaded_again,
     a_container_publishes_a_port,
@@ -49,10 +50,9 @@ fn docker(machine: &Machine) -> &'static Docker {
 /// What a build's steps ask this host for.
 fn page() -> &'static str {
     static PAGE: OnceLock<Page> = OnceLock::new();
-    // The host's own address in user-mode networking.
     static ADDRESS: OnceLock<String> = OnceLock::new();
     let page = PAGE.get_or_init(|| Page::serve("a page of the host\n"));
-    ADDRESS.get_or_init(|| format!("PAGE=http://10.0.2.2:{}/", page.port()))
+    ADDRESS.get_or_init(|| format!("PAGE=http://host.skerry.internal:{}/", page.port()))
 }
 
 fn state(machine: &Machine) -> serde_json::Value {
@@ -134,6 +134,14 @@ fn an_image_of_the_classic_builder_runs_as_a_pod(machine: &Machine) {
 
 fn an_image_of_buildkit_runs_as_a_pod(machine: &Machine) {
     builds(machine, "1", "buildkit:v1", "Never");
+}
+
+fn the_client_from_pypi_builds_and_runs(machine: &Machine) {
+    machine.load_images();
+    let docker = docker(machine);
+    let said = docker.python(&folder("client.py"), &[&folder("context"), &page()["PAGE=".len()..]]);
+    assert_eq!(said, "made in the machine\na page of the host\n");
+    assert_eq!(pod(machine, "python-v1", "python:v1", "Never"), said);
 }
 
 fn an_image_is_built_without_a_client(machine: &Machine) {

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// One command: a build with its steps, or a container, emulated, with dockerd to be woken first.
 const COMMAND: Duration = Duration::from_secs(600);
 
+/// The client from PyPI and its version.
+const PYTHON_CLIENT: &str = "docker==7.1.0";
+
 /// The client.
 pub struct Docker {
     program: PathBuf,
@@ -65,6 +68,34 @@ impl Docker {
     /// Runs it; it may fail.
     pub fn attempt(&self, arguments: &[&str]) -> Outcome {
         run(&mut self.command(arguments), &[], COMMAND)
+    }
+
+    /// Runs a program of the client from PyPI; what it prints. Anything but success fails the test.
+    pub fn python(&self, program: &str, arguments: &[&str]) -> String {
+        let python = self.environment_of_python().unwrap_or_else(|error| panic!("Docker's client from PyPI: {error}"));
+        let mut command = Command::new(python);
+        command.arg(program).args(arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let outcome = run(&mut command, &[], COMMAND);
+        let (code, out, err) = (outcome.code, &outcome.out, &outcome.err);
+        assert!(outcome.is_good(), "{program} ended with {code:?}: {out}{err}");
+        outcome.out
+    }
+
+    /// An interpreter that has the client, installed by its name and kept beside the machine.
+    fn environment_of_python(&self) -> Result<PathBuf, String> {
+        let environment = self.folder.join("python");
+        let python = environment.join("bin/python");
+        let install = [
+            ("python3", vec!["-m", "venv", environment.to_str().ok_or("a path that is not UTF-8")?]),
+            (python.to_str().ok_or("a path that is not UTF-8")?, vec!["-m", "pip", "install", "-q", PYTHON_CLIENT]),
+        ];
+        for (program, arguments) in install {
+            let outcome = run(Command::new(program).args(&arguments), &[], COMMAND);
+            if !outcome.is_good() {
+                return Err(format!("{program} {arguments:?}: {}{}", outcome.out, outcome.err));
+            }
+        }
+        Ok(python)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
