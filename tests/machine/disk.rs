@@ -77,7 +77,7 @@ fn boots(arguments: &[Vec<String>], until: &str) -> (Emulated, Value) {
     (machine, reached)
 }
 
-/// What a machine that got further said of its state disk. Its power button is heard once the services were started.
+/// What a machine that got further said of its state disk.
 fn disk_of(machine: &Emulated) -> Value {
     machine
         .milestones()

@@ -4,6 +4,7 @@
 //! `cargo test -p tests --features machine --test machine`, with a part of a scenario's or step's name to take fewer.
 //! What must be built before, `tests::harness` says when it is missing.
 
+mod button;
 mod ci;
 mod dashboard;
 mod disk;
@@ -52,7 +53,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Tests that start machines of their own.
-const LONE: &[&[runner::Lone]] = &[ci::LONE, disk::LONE];
+const LONE: &[&[runner::Lone]] = &[button::LONE, ci::LONE, disk::LONE];
 
 fn main() -> std::process::ExitCode {
     runner::run(SCENARIOS, LONE, &std::env::args().skip(1).collect::<Vec<_>>())

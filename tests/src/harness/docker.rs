@@ -75,6 +75,8 @@ impl Docker {
         let python = self.environment_of_python().unwrap_or_else(|error| panic!("Docker's client from PyPI: {error}"));
         let mut command = Command::new(python);
         command.arg(program).args(arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        // They would take the place of the cluster's authority (psf/requests, issue 3829).
+        command.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
         let outcome = run(&mut command, &[], COMMAND);
         let (code, out, err) = (outcome.code, &outcome.out, &outcome.err);
         assert!(outcome.is_good(), "{program} ended with {code:?}: {out}{err}");

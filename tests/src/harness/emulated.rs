@@ -103,6 +103,11 @@ impl Emulated {
 
     /// Presses the power button and waits for the end; the emulator's exit code.
     pub fn power_off(mut self) -> Option<i32> {
+        self.press()
+    }
+
+    /// The same for a machine whose words are looked at afterwards.
+    pub fn press(&mut self) -> Option<i32> {
         self.monitor("system_powerdown");
         eventually("the machine powers off", END, || {
             let ended = self.child.try_wait().expect("our own child");
