@@ -175,6 +175,7 @@ async fn a_browser_lists_finds_edits_acts_creates_and_deletes() {
     let mut browser = setting.browser().await;
     lists_and_finds(plane, &mut browser).await;
     edits(plane, &mut browser).await;
+    meets_another_writer(plane, &mut browser).await;
     acts(plane, &mut browser).await;
     creates(plane, &mut browser).await;
     let complaints = tokio::task::block_in_place(|| browser.complaints());
@@ -228,6 +229,38 @@ async fn edits(plane: &Plane, browser: &mut Browser) {
         browser.shows("is saved", SOON);
     });
     plane.until(&format!("{DEPLOYMENTS}/front"), |_, front| front.int_at(&["spec", "replicas"]) == Some(2)).await;
+}
+
+/// Somebody else saves while one edits: nothing is overwritten unseen, and one's own text goes on top when that is wished.
+async fn meets_another_writer(plane: &Plane, browser: &mut Browser) {
+    let path = format!("{DEPLOYMENTS}/front");
+    let front = plane.call("GET", &path, None).await;
+    let seen = front.str_at(&["metadata", "resourceVersion"]).expect("every object has one").to_owned();
+    let mine = edited("4").replace(
+        "metadata: {name: front, namespace: default, labels: {app: front}}",
+        &format!(
+            "metadata:\n  name: front\n  namespace: default\n  labels: {{app: front}}\n  resourceVersion: \"{seen}\""
+        ),
+    );
+    tokio::task::block_in_place(|| {
+        whole(browser, &mine);
+        browser.shows("The server would take this", SOON);
+    });
+    let other = tree!({"metadata": {"annotations": {"by": "another"}}});
+    plane.call("PATCH", &path, Some(&other)).await;
+    tokio::task::block_in_place(|| {
+        browser.shows("The object has changed.", SOON);
+        browser.click("button", "Save");
+        browser.shows("Somebody changed it meanwhile", SOON);
+    });
+    let kept = plane.call("GET", &path, None).await;
+    assert_eq!(kept.str_at(&["metadata", "annotations", "by"]), Some("another"));
+    tokio::task::block_in_place(|| {
+        browser.click("button", "Put mine on top");
+        browser.until(&format!("!{EDITOR}.querySelector('.cm-content').innerText.includes('\"{seen}\"')"), SOON);
+        browser.click("button", "Save");
+    });
+    plane.until(&path, |_, front| front.int_at(&["spec", "replicas"]) == Some(4)).await;
 }
 
 /// Scaling, restart, the way back, and the end.
