@@ -19,11 +19,9 @@ const TABLES: &[Table] = &[
     kubelet::probe::METRICS,
 ];
 
-/// A page of its own, on which cAdvisor's names are those of other metrics, with other labels.
-const CADVISOR: &[Table] = &[kubelet::server::tables::CADVISOR];
-
+/// Of every page. On that of cAdvisor its names are those of other metrics, with other labels.
 fn served() -> impl Iterator<Item = &'static Metric> {
-    TABLES.iter().chain(CADVISOR).copied().flatten().copied()
+    TABLES.iter().copied().flatten().copied().chain(kubelet::server::tables::cadvisor_table())
 }
 
 fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {

@@ -80,6 +80,9 @@ fn the_metrics_pages_show_what_the_parts_did(machine: &Machine) {
             format!("{below}/metrics/cadvisor"),
             vec![
                 "container_cpu_usage_seconds_total{container=\"loop\",cpu=\"total\",id=\"/kubepods",
+                "container_memory_cache{container=\"loop\",id=\"/kubepods",
+                "container_network_transmit_bytes_total{container=\"\",id=\"/kubepods",
+                "container_network_transmit_bytes_total{container=\"\",id=\"/\",image=\"\",interface=\"eth0\"",
                 "machine_memory_bytes ",
             ],
         ),

@@ -23,7 +23,7 @@ pub use view::{Container, Measured, Ran, Running, Runtime, Sandbox, State, Strea
 
 /// The metrics that the server shows, one table a page.
 pub mod tables {
-    pub use super::usage::{CADVISOR, OWN, RESOURCE};
+    pub use super::usage::{OWN, RESOURCE, cadvisor_table};
 }
 
 use access::Access;

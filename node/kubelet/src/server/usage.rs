@@ -1,17 +1,21 @@
 //! What pods and node use: `/stats/summary` for people and `/metrics/resource` for autoscalers; and `/pods`.
 //!
-//! Pure core: `cgroup` reads the kernel's texts, `summary` and `metrics` write ours.
+//! Pure core: `cgroup` and `detail` read the kernel's texts, `summary`, `metrics` and `cadvisor` write ours.
 
+mod cadvisor;
 mod cgroup;
+mod detail;
 mod metrics;
 mod summary;
 
-pub use metrics::{CADVISOR, OWN, RESOURCE};
+pub use cadvisor::table as cadvisor_table;
+pub use metrics::{OWN, RESOURCE};
 
 use super::Shared;
 use super::answer::{self, Answer, Refusal};
 use super::view::{Measured, Running, State, View};
 use cgroup::Used;
+use detail::{Detail, Interface};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::json;
@@ -29,6 +33,7 @@ struct Container {
     started: Option<Timestamp>,
     measured: Measured,
     nano_cores: Option<u64>,
+    detail: Option<Detail>,
 }
 
 /// A pod with what it uses.
@@ -38,6 +43,8 @@ struct PodUsage {
     cgroup: Option<String>,
     used: Option<Used>,
     nano_cores: Option<u64>,
+    detail: Option<Detail>,
+    interfaces: Vec<Interface>,
     containers: Vec<Container>,
 }
 
@@ -59,6 +66,7 @@ struct Usage {
     nano_cores: Option<u64>,
     booted: Option<Timestamp>,
     room: Option<Room>,
+    interfaces: Vec<Interface>,
     pods: Vec<PodUsage>,
 }
 
@@ -129,20 +137,20 @@ fn all(view: &dyn View) -> Vec<Running> {
 
 /// `/stats/summary`.
 pub async fn summary(shared: &Shared) -> Result<Answer, Refusal> {
-    Ok(answer::json(&summary::of(&gather(shared).await?)))
+    Ok(answer::json(&summary::of(&gather(shared, Depth::Network).await?)))
 }
 
 /// `/metrics/resource`.
 pub async fn metrics(shared: &Shared) -> Result<Answer, Refusal> {
-    Ok(answer::metrics(metrics::of(&gather(shared).await?)))
+    Ok(answer::metrics(metrics::of(&gather(shared, Depth::Plain).await?)))
 }
 
-/// `/metrics/cadvisor`
+/// `/metrics/cadvisor`.
 pub async fn cadvisor(shared: &Shared) -> Result<Answer, Refusal> {
-    Ok(answer::metrics(metrics::cadvisor(&gather(shared).await?)))
+    Ok(answer::metrics(cadvisor::of(&gather(shared, Depth::Detail).await?)))
 }
 
-/// `/metrics/probes`
+/// `/metrics/probes`.
 pub fn probes(shared: &Shared) -> Answer {
     let mut text = ::metrics::Text::default();
     ::metrics::Source::write(&*shared.settings.probes, &mut text);
@@ -164,36 +172,78 @@ pub fn own_metrics(shared: &Shared) -> Answer {
     )
 }
 
-async fn gather(shared: &Shared) -> Result<Usage, Refusal> {
+/// How much is read of each pod: metrics.k8s.io asks often and for little.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Plain,
+    Network,
+    Detail,
+}
+
+/// What the kernel says of a pod.
+#[derive(Default)]
+struct Read {
+    used: Option<Used>,
+    detail: Option<Detail>,
+    interfaces: Vec<Interface>,
+    /// Of its containers, by id.
+    containers: HashMap<String, Detail>,
+}
+
+impl Read {
+    fn of(folder: &Path, containers: &[String], own_network: bool, depth: Depth) -> Read {
+        let mut read = Read { used: cgroup::read(folder), ..Read::default() };
+        if depth >= Depth::Network && own_network {
+            read.interfaces = detail::of_pod(folder);
+        }
+        if depth >= Depth::Detail {
+            read.detail = Detail::of_cgroup(folder);
+            let of = |id: &String| Some((id.clone(), Detail::of_cgroup(&folder.join(id))?));
+            read.containers = containers.iter().filter_map(of).collect();
+        }
+        read
+    }
+}
+
+async fn gather(shared: &Shared, depth: Depth) -> Result<Usage, Refusal> {
     let failed = |error: anyhow::Error| Refusal::new(500, format!("{error:#}"));
     let measured = shared.runtime.measured().await.map_err(failed)?;
     let running = all(&*shared.view);
     let (at, root) = (shared.now(), shared.settings.root.clone());
-    let folders: Vec<Option<PathBuf>> =
-        running.iter().map(|r| r.sandbox.as_ref().and_then(|sandbox| sandbox.cgroup.clone())).collect();
+    let asked = |r: &Running| {
+        let folder = r.sandbox.as_ref().and_then(|sandbox| sandbox.cgroup.clone());
+        let own_network = r.pod.spec.as_ref().and_then(|spec| spec.host_network) != Some(true);
+        (folder, r.containers.iter().map(|c| c.id.clone()).collect::<Vec<_>>(), own_network)
+    };
+    let asked: Vec<_> = running.iter().map(asked).collect();
     let read = tokio::task::spawn_blocking(move || {
-        let pods: Vec<Option<Used>> = folders.iter().map(|folder| cgroup::read(folder.as_deref()?)).collect();
-        (cgroup::node(), cgroup::booted(), room(&root), pods)
+        let of = |(folder, ids, own_network): &(Option<PathBuf>, Vec<String>, bool)| {
+            folder.as_deref().map(|folder| Read::of(folder, ids, *own_network, depth)).unwrap_or_default()
+        };
+        let interfaces = if depth >= Depth::Network { detail::of_machine() } else { Vec::new() };
+        (cgroup::node(), cgroup::booted(), room(&root), interfaces, asked.iter().map(of).collect::<Vec<_>>())
     });
-    let (used, booted, room, pods) = read.await.map_err(|error| failed(error.into()))?;
-    let mut usage =
-        Usage { node: shared.settings.node.clone(), at, used, nano_cores: None, booted, room, pods: Vec::new() };
-    usage.pods = running.into_iter().zip(pods).map(|(running, used)| pod(running, used, &measured)).collect();
+    let (used, booted, room, interfaces, pods) = read.await.map_err(|error| failed(error.into()))?;
+    let node = shared.settings.node.clone();
+    let mut usage = Usage { node, at, used, nano_cores: None, booted, room, interfaces, pods: Vec::new() };
+    usage.pods = running.into_iter().zip(pods).map(|(running, read)| pod(running, read, &measured)).collect();
     rate(&mut usage, &shared.usage);
     Ok(usage)
 }
 
-fn pod(running: Running, used: Option<Used>, measured: &[Measured]) -> PodUsage {
+fn pod(running: Running, mut read: Read, measured: &[Measured]) -> PodUsage {
     let of = |id: &str| measured.iter().find(|measured| measured.id == id).cloned();
     let alive = running.containers.iter().filter(|c| c.state == State::Running);
     let containers = alive.filter_map(|container| {
         let started = started(&running.pod, &container.name);
         let image = status(&running.pod, &container.name).map(|status| status.image.clone()).unwrap_or_default();
-        let measured = of(&container.id)?;
-        Some(Container { name: container.name.clone(), image, started, measured, nano_cores: None })
+        let (measured, detail) = (of(&container.id)?, read.containers.remove(&container.id));
+        Some(Container { name: container.name.clone(), image, started, measured, nano_cores: None, detail })
     });
+    let containers = containers.collect();
     let cgroup = running.sandbox.as_ref().and_then(|sandbox| sandbox.cgroup.as_deref()).and_then(cgroup::path);
-    PodUsage { containers: containers.collect(), cgroup, pod: running.pod.clone(), used, nano_cores: None }
+    let (used, detail, interfaces) = (read.used, read.detail, read.interfaces);
+    PodUsage { containers, cgroup, pod: running.pod.clone(), used, nano_cores: None, detail, interfaces }
 }
 
 fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {

@@ -27,7 +27,7 @@ pub struct Used {
 }
 
 /// The number after a word that begins a line.
-fn field(text: &str, name: &str) -> Option<u64> {
+pub(super) fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(|c: char| c == ' ' || c == ':'));
     line?.split_whitespace().next()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! Usage as metrics: `/metrics/resource` as `k8s.io/kubernetes/pkg/kubelet/metrics/collectors` names it,
-//! `/metrics/cadvisor` under the names of cAdvisor that dashboards ask for, and the kubelet's own `/metrics`.
+//! Usage as metrics: `/metrics/resource` as `k8s.io/kubernetes/pkg/kubelet/metrics/collectors` names it, and the
+//! kubelet's own `/metrics`.
 
 use super::{Container, PodUsage, Usage};
 use k8s_openapi::api::core::v1::Pod;
@@ -33,34 +33,6 @@ static ERROR: Metric = Metric::gauge("resource_scrape_error", &[], "1 when somet
 /// What `/metrics/resource` shows.
 pub static RESOURCE: metrics::Table = &[&CPU, &MEMORY, &START, &NODE_CPU, &NODE_MEMORY, &POD_CPU, &POD_MEMORY, &ERROR];
 
-const OF_CGROUP: &[&str] = &["container", "id", "image", "name", "namespace", "pod"];
-
-static C_CPU: Metric = Metric::counter(
-    "container_cpu_usage_seconds_total",
-    &["container", "cpu", "id", "image", "name", "namespace", "pod"],
-    "CPU time that was used, in seconds of one core.",
-);
-static C_WORKING: Metric =
-    Metric::gauge("container_memory_working_set_bytes", OF_CGROUP, "Bytes of memory that cannot be given back easily.");
-static C_MEMORY: Metric =
-    Metric::gauge("container_memory_usage_bytes", OF_CGROUP, "Bytes of memory in use, caches among them.");
-static C_RSS: Metric = Metric::gauge("container_memory_rss", OF_CGROUP, "Bytes of memory that no file backs.");
-static C_START: Metric =
-    Metric::gauge("container_start_time_seconds", OF_CGROUP, "When the container was started, since 1970.");
-static C_SEEN: Metric = Metric::gauge("container_last_seen", OF_CGROUP, "When this was measured, since 1970.");
-static C_ROOM: Metric = Metric::gauge(
-    "container_fs_usage_bytes",
-    &["container", "device", "id", "image", "name", "namespace", "pod"],
-    "Bytes that the container wrote over its image.",
-);
-static M_CORES: Metric = Metric::gauge("machine_cpu_cores", &[], "CPUs of the machine.");
-static M_MEMORY: Metric = Metric::gauge("machine_memory_bytes", &[], "Memory of the machine in bytes.");
-static M_ERROR: Metric = Metric::gauge("container_scrape_error", &[], "1 when something could not be measured.");
-
-/// What `/metrics/cadvisor` shows.
-pub static CADVISOR: metrics::Table =
-    &[&C_CPU, &C_WORKING, &C_MEMORY, &C_RSS, &C_START, &C_SEEN, &C_ROOM, &M_CORES, &M_MEMORY, &M_ERROR];
-
 static PODS: Metric = Metric::gauge("kubelet_running_pods", &[], "Pods that have a sandbox.");
 static CONTAINERS: Metric =
     Metric::gauge("kubelet_running_containers", &["container_state"], "Containers by what they do.");
@@ -69,21 +41,21 @@ static NODE: Metric = Metric::gauge("kubelet_node_name", &["node"], "The node's 
 /// The kubelet's own.
 pub static OWN: metrics::Table = &[&PODS, &CONTAINERS, &NODE];
 
-fn names(pod: &Pod) -> [&str; 2] {
+pub(super) fn names(pod: &Pod) -> [&str; 2] {
     [pod.metadata.namespace.as_deref().unwrap_or_default(), pod.metadata.name.as_deref().unwrap_or_default()]
 }
 
 #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
-fn float(number: u64) -> f64 {
+pub(super) fn float(number: u64) -> f64 {
     number as f64
 }
 
-fn seconds(nanoseconds: u64) -> f64 {
+pub(super) fn seconds(nanoseconds: u64) -> f64 {
     float(nanoseconds) / 1e9
 }
 
 #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
-fn moment(at: jiff::Timestamp) -> f64 {
+pub(super) fn moment(at: jiff::Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1e3
 }
 
@@ -131,87 +103,6 @@ pub fn of(usage: &Usage) -> String {
     text.into_string()
 }
 
-/// One cgroup as cAdvisor names it: the machine, a pod, or a container.
-struct Cgroup<'a> {
-    /// Container, id, image, name, namespace, pod.
-    labels: [String; 6],
-    used: Option<&'a super::cgroup::Used>,
-    container: Option<&'a Container>,
-}
-
-fn cgroups(usage: &Usage) -> Vec<Cgroup<'_>> {
-    let nothing = String::new;
-    let root = ["", "/", "", "", "", ""].map(str::to_owned);
-    let mut all = vec![Cgroup { labels: root, used: Some(&usage.used), container: None }];
-    for pod in &usage.pods {
-        let [namespace, name] = names(&pod.pod).map(str::to_owned);
-        let folder = pod.cgroup.clone().unwrap_or_default();
-        let labels = [nothing(), folder.clone(), nothing(), nothing(), namespace.clone(), name.clone()];
-        all.push(Cgroup { labels, used: pod.used.as_ref(), container: None });
-        for container in &pod.containers {
-            let id = &container.measured.id;
-            let labels = [
-                container.name.clone(),
-                if folder.is_empty() { nothing() } else { format!("{folder}/{id}") },
-                container.image.clone(),
-                id.clone(),
-                namespace.clone(),
-                name.clone(),
-            ];
-            all.push(Cgroup { labels, used: None, container: Some(container) });
-        }
-    }
-    all
-}
-
-impl Cgroup<'_> {
-    fn cpu_ns(&self) -> Option<u64> {
-        self.used.map(|used| used.cpu_ns).or_else(|| self.container?.measured.cpu_ns)
-    }
-
-    fn working_set(&self) -> Option<u64> {
-        self.used.map(|used| used.working_set).or_else(|| self.container?.measured.memory_working_set)
-    }
-}
-
-/// `/metrics/cadvisor`.
-pub fn cadvisor(usage: &Usage) -> String {
-    let (mut text, at) = (Text::default(), Some(usage.at.as_millisecond()));
-    let all = cgroups(usage);
-    text.head(&C_CPU);
-    for one in &all {
-        let [container, id, image, name, namespace, pod] = one.labels.each_ref().map(String::as_str);
-        if let Some(ns) = one.cpu_ns() {
-            text.value(&C_CPU, &[container, "total", id, image, name, namespace, pod], seconds(ns), at);
-        }
-    }
-    let mut each = |metric: &Metric, of: &dyn Fn(&Cgroup) -> Option<f64>| {
-        text.head(metric);
-        for one in &all {
-            if let Some(value) = of(one) {
-                text.value(metric, &one.labels.each_ref().map(String::as_str), value, at);
-            }
-        }
-    };
-    each(&C_WORKING, &|one| one.working_set().map(float));
-    each(&C_MEMORY, &|one| one.used.map(|used| float(used.memory)));
-    each(&C_RSS, &|one| one.used.map(|used| float(used.anonymous)));
-    each(&C_START, &|one| one.container?.started.map(moment));
-    each(&C_SEEN, &|_| Some(moment(usage.at)));
-    text.head(&C_ROOM);
-    for one in &all {
-        let [container, id, image, name, namespace, pod] = one.labels.each_ref().map(String::as_str);
-        if let Some(bytes) = one.container.and_then(|container| container.measured.writable_bytes) {
-            text.value(&C_ROOM, &[container, "", id, image, name, namespace, pod], float(bytes), at);
-        }
-    }
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    text.only(&M_CORES, float(cores as u64));
-    text.only(&M_MEMORY, float(usage.used.working_set + usage.used.available.unwrap_or_default()));
-    text.only(&M_ERROR, 0.0);
-    text.into_string()
-}
-
 /// `/metrics`: pods with a sandbox, and containers that are made, run, and have ended.
 pub fn own(node: &str, pods: usize, containers: [usize; 3]) -> String {
     let mut text = Text::default();
@@ -226,7 +117,7 @@ pub fn own(node: &str, pods: usize, containers: [usize; 3]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::server::usage::cgroup::Used;
     use crate::server::usage::{Container, PodUsage, summary};
@@ -234,7 +125,7 @@ mod tests {
     use jiff::Timestamp;
     use std::sync::Arc;
 
-    fn usage() -> Usage {
+    pub(in super::super) fn usage() -> Usage {
         let pod: Pod = serde_json::from_value(serde_json::json!({
             "metadata": {"name": "p", "namespace": "ns", "uid": "u"}
         }))
@@ -247,16 +138,33 @@ mod tests {
             memory_working_set: Some(7),
             ..Measured::default()
         };
-        let container =
-            Container { name: "c".to_owned(), image: "i".to_owned(), started: Some(at), measured, nano_cores: Some(3) };
+        let container = Container {
+            name: "c".to_owned(),
+            image: "i".to_owned(),
+            started: Some(at),
+            measured,
+            nano_cores: Some(3),
+            detail: None,
+        };
         let pod = PodUsage {
             pod: Arc::new(pod),
             cgroup: Some("/kubepods/u".to_owned()),
             used: Some(used),
             nano_cores: None,
+            detail: None,
+            interfaces: Vec::new(),
             containers: vec![container],
         };
-        Usage { node: "n".to_owned(), at, used, nano_cores: Some(9), booted: Some(at), room: None, pods: vec![pod] }
+        Usage {
+            node: "n".to_owned(),
+            at,
+            used,
+            nano_cores: Some(9),
+            booted: Some(at),
+            room: None,
+            interfaces: Vec::new(),
+            pods: vec![pod],
+        }
     }
 
     #[test]
@@ -270,21 +178,6 @@ mod tests {
             "node_cpu_usage_seconds_total 1.5 1767323045500",
             "pod_memory_working_set_bytes{namespace=\"ns\",pod=\"p\"} 10 1767323045500",
             "resource_scrape_error 0",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
-        }
-    }
-
-    #[test]
-    fn usage_is_written_as_cadvisor_names_it() {
-        let text = cadvisor(&usage());
-        for line in [
-            "container_cpu_usage_seconds_total{container=\"c\",cpu=\"total\",id=\"/kubepods/u/c1\",image=\"i\",\
-             name=\"c1\",namespace=\"ns\",pod=\"p\"} 0.5 1767323045500",
-            "container_memory_working_set_bytes{container=\"\",id=\"/\",image=\"\",name=\"\",namespace=\"\",\
-             pod=\"\"} 10 1767323045500",
-            "container_memory_rss{container=\"\",id=\"/kubepods/u\",image=\"\",name=\"\",namespace=\"ns\",\
-             pod=\"p\"} 0 1767323045500",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }

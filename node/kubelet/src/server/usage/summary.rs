@@ -1,6 +1,7 @@
 //! `/stats/summary`, in the form of `k8s.io/kubelet/pkg/apis/stats/v1alpha1`.
 
 use super::cgroup::Used;
+use super::detail::Interface;
 use super::{Container, PodUsage, Room, Usage};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -17,6 +18,9 @@ pub fn of(usage: &Usage) -> Value {
     }
     if let Some(room) = &usage.room {
         node.insert("fs".to_owned(), file_system(at, room));
+    }
+    if let Some(network) = network(at, &usage.interfaces) {
+        node.insert("network".to_owned(), network);
     }
     json!({"node": node, "pods": usage.pods.iter().map(|pod| of_pod(at, pod)).collect::<Vec<_>>()})
 }
@@ -67,7 +71,24 @@ fn of_pod(at: Timestamp, usage: &PodUsage) -> Value {
         pod["cpu"] = cpu(at, Some(used.cpu_ns), usage.nano_cores);
         pod["memory"] = memory(at, used);
     }
+    if let Some(network) = network(at, &usage.interfaces) {
+        pod["network"] = network;
+    }
     pod
+}
+
+/// The first interface is the one that counts for the whole, as cAdvisor has it.
+fn network(at: Timestamp, interfaces: &[Interface]) -> Option<Value> {
+    let one = |way: &Interface| {
+        let ([received, _, receive_errors, _], [sent, _, send_errors, _]) = (way.received, way.sent);
+        json!({
+            "name": way.name, "rxBytes": received, "rxErrors": receive_errors, "txBytes": sent, "txErrors": send_errors,
+        })
+    };
+    let mut whole = one(interfaces.first()?);
+    whole["time"] = time(at);
+    whole["interfaces"] = interfaces.iter().map(one).collect();
+    Some(whole)
 }
 
 fn of_container(at: Timestamp, container: &Container) -> Value {
