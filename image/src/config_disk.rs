@@ -1,7 +1,7 @@
 //! The config disk: a volume labelled SKERRY that the machine reads at boot, with `skerry.toml`, `manifests/` and
-//! `images/`. It must not know what the files are for.
+//! `images/`; a disk, or a CD where a machine is given no plain files. It must not know what the files are for.
 
-use crate::build::disk::fat;
+use crate::build::disk::{fat, rock};
 use crate::exit::{Code, Failure};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::path::{Path, PathBuf};
@@ -85,13 +85,26 @@ fn refused(path: &Path, why: &impl std::fmt::Display) -> anyhow::Error {
 /// # Errors
 /// `Refused` when there is more than a volume holds, or a name that it cannot have; when the disk does not take it.
 pub fn write(path: &Path, entries: &[Entry]) -> Result<()> {
+    let files = files(path, entries)?;
+    let volume = fat::volume(LABEL, SERIAL, size(entries), &files).map_err(|error| refused(path, &error))?;
+    pki::folder::replace(path, &volume, 0o600)
+}
+
+/// The same as a CD.
+///
+/// # Errors
+/// As `write`.
+pub fn write_cd(path: &Path, entries: &[Entry]) -> Result<()> {
+    let volume = rock::volume(LABEL, &files(path, entries)?).map_err(|error| refused(path, &error))?;
+    pki::folder::replace(path, &volume, 0o600)
+}
+
+fn files<'a>(path: &Path, entries: &'a [Entry]) -> Result<Vec<(&'a str, &'a [u8])>> {
     let total: usize = entries.iter().map(|entry| entry.content.len()).sum();
     if total > BYTES_MAX {
         return Err(refused(path, &format!("{total} bytes of files; at most {BYTES_MAX} fit")));
     }
-    let files: Vec<(&str, &[u8])> = entries.iter().map(|e| (e.place.as_str(), e.content.as_slice())).collect();
-    let volume = fat::volume(LABEL, SERIAL, size(entries), &files).map_err(|error| refused(path, &error))?;
-    pki::folder::replace(path, &volume, 0o600)
+    Ok(entries.iter().map(|e| (e.place.as_str(), e.content.as_slice())).collect())
 }
 
 /// A size in which everything fits, whatever clusters such a volume has.

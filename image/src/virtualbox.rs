@@ -11,9 +11,9 @@ use crate::cluster::ports::Protocol;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The machine's disk in the cluster's folder: system and state.
-pub const DISK: &str = "disk.vdi";
-/// The disk with the settings of this boot.
+/// The state disk in the cluster's folder. The system comes from the image's CD.
+pub const DISK: &str = "state.vdi";
+/// The CD with the settings of this boot.
 pub const CONFIG: &str = "config.iso";
 /// The folder of VirtualBox's own files below the cluster's.
 const FOLDER: &str = "virtualbox";
@@ -36,6 +36,8 @@ pub struct Desired {
     pub name: String,
     /// The cluster's folder, where disks and serial log lie.
     pub folder: PathBuf,
+    /// The CD to boot from.
+    pub system: PathBuf,
     /// Memory, MiB.
     pub memory_mb: u32,
     /// Processors.
@@ -149,8 +151,10 @@ pub fn plan(desired: &Desired, observed: Option<&Observed>) -> Vec<Vec<String>> 
         ("graphicscontroller", "vmsvga", vec!["--graphicscontroller", "vmsvga", "--vram", "16"]),
         ("rtcuseutc", "on", vec!["--rtcuseutc", "on"]),
         ("audio", "none", vec!["--audio-enabled", "off"]),
-        ("boot1", "disk", vec!["--boot1", "disk", "--boot2", "none", "--boot3", "none", "--boot4", "none"]),
+        ("boot1", "dvd", vec!["--boot1", "dvd", "--boot2", "none", "--boot3", "none", "--boot4", "none"]),
         ("nic1", "nat", vec!["--nic1", "nat", "--nictype1", "82540EM"]),
+        // What listens on the host's 127.0.0.1 is reached at 10.0.2.2, which is off when nobody asks for it.
+        ("localhostReachable", "1", vec!["--nat-localhostreachable1", "on"]),
         ("uartmode1", &serial, vec!["--uart1", "0x3F8", "4", "--uartmode1", "file", &serial["file,".len()..]]),
     ] {
         if have.value(key) != is {
@@ -172,11 +176,15 @@ pub fn plan(desired: &Desired, observed: Option<&Observed>) -> Vec<Vec<String>> 
             "--controller",
             "IntelAhci",
             "--portcount",
-            "2",
+            "3",
         ]));
     }
-    for (port, kind, file) in [("0", "hdd", DISK), ("1", "dvddrive", CONFIG)] {
-        let medium = desired.folder.join(file).display().to_string();
+    // VirtualBox's BIOS looks at the first CD only, and at the first four ports.
+    let own = |file: &str| desired.folder.join(file);
+    for (port, kind, file) in
+        [("0", "hdd", own(DISK)), ("1", "dvddrive", desired.system.clone()), ("2", "dvddrive", own(CONFIG))]
+    {
+        let medium = file.display().to_string();
         if have.value(&format!("{CONTROLLER}-{port}-0")) != medium {
             lines.push(words(&[
                 "storageattach",
@@ -213,15 +221,13 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// `skerry.toml` for a machine that cannot be told by its emulator: secrets, and the `skerry.*` words that a kernel's
-/// command line would have had.
+/// `skerry.toml` for a machine that cannot be told by its emulator: secrets and other values, each of which would have
+/// been handed over as a file, and the `skerry.*` words that a kernel's command line would have had, which go before.
 ///
 /// # Errors
 /// Names a word that only a kernel's command line could carry.
-pub fn settings(code: &str, store_key: &str, append: &str) -> Result<String, String> {
-    let mut keys = toml::Table::new();
-    keys.insert("skerry.login.code".to_owned(), code.trim().into());
-    keys.insert("skerry.store.key".to_owned(), store_key.trim().into());
+pub fn settings(values: &[(&str, String)], append: &str) -> Result<String, String> {
+    let mut keys: toml::Table = values.iter().map(|(name, value)| ((*name).to_owned(), value.trim().into())).collect();
     for word in append.split_whitespace() {
         match word.split_once('=') {
             Some((name, value)) if name.starts_with("skerry.") => {
@@ -244,6 +250,7 @@ mod tests {
         Desired {
             name: name("ci"),
             folder: PathBuf::from("/c/ci"),
+            system: PathBuf::from("/i/skerry.iso"),
             memory_mb: 2048,
             cpus: 2,
             port: 6443,
@@ -261,8 +268,11 @@ mod tests {
         assert_eq!(made[0], "createvm --name skerry-ci --ostype Linux_64 --register --basefolder /c/ci/virtualbox");
         assert!(made[1].starts_with("modifyvm skerry-ci --memory 2048 --cpus 2 ") && made[1].contains(" --nic1 nat "));
         assert_eq!(made[2], "modifyvm skerry-ci --natpf1 api,tcp,127.0.0.1,6443,,6443");
-        assert!(made[4].ends_with("--port 0 --device 0 --type hdd --medium /c/ci/disk.vdi"), "{made:#?}");
-        assert_eq!(made.len(), 6);
+        assert!(made[1].contains(" --boot1 dvd ") && made[1].contains(" --nat-localhostreachable1 on"), "{made:#?}");
+        assert!(made[4].ends_with("--port 0 --device 0 --type hdd --medium /c/ci/state.vdi"), "{made:#?}");
+        assert!(made[5].ends_with("--port 1 --device 0 --type dvddrive --medium /i/skerry.iso"), "{made:#?}");
+        assert!(made[6].ends_with("--port 2 --device 0 --type dvddrive --medium /c/ci/config.iso"), "{made:#?}");
+        assert_eq!(made.len(), 7);
         for word in ["bridged", "hostonly", "intnet", "--vrde"] {
             assert!(!made.join(" ").contains(word), "{word}");
         }
@@ -290,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_image_takes_the_place_of_the_older_one_beside_the_same_state() {
+        let newer = Desired { system: PathBuf::from("/newer/skerry.iso"), ..desired() };
+        let changed = lines(&newer, Some(&Observed::parse(RECORDED)));
+        let want = "storageattach skerry-ci --storagectl disks --port 1 --device 0 --type dvddrive --medium \
+                    /newer/skerry.iso";
+        assert_eq!(changed, [want]);
+    }
+
+    #[test]
     fn states_and_rules_are_read() {
         let running = Observed::parse("VMState=\"running\"\nForwarding(0)=\"x,udp,127.0.0.1,53,,30053\"\nnonsense");
         assert_eq!(running.state(), State::Busy("running".to_owned()));
@@ -300,10 +319,14 @@ mod tests {
 
     #[test]
     fn settings_go_by_disk_and_words_for_the_kernel_are_refused() {
-        let text = settings("AB-CD\n", "00ff", "skerry.node.name=x skerry.boot.on_failure=poweroff").unwrap();
+        let values = [("skerry.login.code", "AB-CD\n".to_owned()), ("skerry.proxy.not", "a,\"b\"".to_owned())];
+        let text = settings(&values, "skerry.node.name=x skerry.boot.on_failure=poweroff").unwrap();
         let read: toml::Table = toml::from_str(&text).unwrap();
+        assert_eq!(read["skerry.proxy.not"].as_str(), Some("a,\"b\""));
+        let worded = settings(&values, "skerry.proxy.not=c").unwrap();
+        assert!(worded.contains("\"c\"") && !worded.contains("a,"), "{worded}");
         assert_eq!(read["skerry.login.code"].as_str(), Some("AB-CD"));
         assert_eq!(read["skerry.node.name"].as_str(), Some("x"));
-        assert!(settings("c", "k", "loglevel=7").unwrap_err().contains("loglevel=7"));
+        assert!(settings(&[], "loglevel=7").unwrap_err().contains("loglevel=7"));
     }
 }

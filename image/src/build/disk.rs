@@ -13,6 +13,7 @@ pub mod loader;
 mod ova;
 mod qcow2;
 mod raw;
+pub mod rock;
 pub mod vdi;
 mod vmdk;
 

@@ -165,15 +165,13 @@ impl Settings {
         Ok(self)
     }
 
-    /// VirtualBox has hardware of its own, and is given no config disk.
+    /// VirtualBox has hardware of its own.
     fn fits_driver(&self) -> Result<()> {
-        let flag = match (self.driver, self.hardware, &self.manifests) {
-            (Driver::Virtualbox, Hardware::Microvm, _) => "--machine microvm",
-            (Driver::Virtualbox, _, Some(_)) => "--manifests",
-            _ => return Ok(()),
-        };
-        let failure = Failure::new(Code::Usage, format!("{flag} goes with --driver qemu only"));
-        bail!(failure.advice("leave one of them out"))
+        if (self.driver, self.hardware) == (Driver::Virtualbox, Hardware::Microvm) {
+            let failure = Failure::new(Code::Usage, "--machine microvm goes with --driver qemu only");
+            bail!(failure.advice("leave one of them out"));
+        }
+        Ok(())
     }
 
     /// The words for the kernel's command line, those of settings among them.
@@ -327,6 +325,8 @@ mod tests {
         assert_eq!(Failure::of(made.clone().with(&other, true).unwrap_err()).code, Code::Usage);
         let none = Wish { manifests: Some(PathBuf::new()), ..Wish::default() };
         assert_eq!(made.with(&none, false).unwrap().manifests, None);
+        let both = Wish { manifests: Some("/m".into()), ..other };
+        assert!(settings().with(&both, true).unwrap().manifests.is_some());
     }
 
     #[test]

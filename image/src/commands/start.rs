@@ -311,7 +311,10 @@ async fn launch(
             handed::write(&settings, &cluster.path(CONFIG_DISK))?;
             state_disk(cluster, &settings)?;
         }
-        Driver::Virtualbox => manage::prepare(cluster, &settings, undo.made(), &context.interrupt)?,
+        Driver::Virtualbox => {
+            let manifests = handed::manifests(&settings)?;
+            manage::prepare(cluster, &settings, manifests, undo.made(), &context.interrupt)?;
+        }
     }
     settings.write(cluster)?;
     context.interrupt.check()?;

@@ -2,13 +2,15 @@
 
 use super::{CONFIG, DISK, Desired, Observed, State, name, plan, settings};
 use crate::build::disk::{iso, vdi};
-use crate::cluster::Cluster;
 use crate::cluster::emulator::{CODE, SERIAL_LOG, STORE_KEY};
 use crate::cluster::settings::Settings;
+use crate::cluster::{Cluster, outward};
+use crate::config_disk::{self, Entry};
 use crate::exit::{Code, Failure};
 use crate::interrupt::Interrupt;
 use anyhow::{Context, Result, anyhow, bail};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,10 +20,12 @@ const PROGRAM: &str = "VBoxManage";
 const VARIABLE: &str = "SKERRY_VBOXMANAGE";
 /// The oldest version that knows the words of the plan.
 const VERSION_MIN: (u32, u32) = (7, 0);
-/// The disk image in an image folder.
-const IMAGE: &str = "skerry.vdi";
-/// The label by which the machine finds its settings.
-const LABEL: &str = "SKERRY";
+/// The CD in an image folder.
+const IMAGE: &str = "skerry.iso";
+/// The file that the machine takes as more certificate authorities; all else that is handed over is a value.
+const AUTHORITIES: &str = "ca.pem";
+/// The one disk of clusters that were made when the state lay on the same disk as the system.
+const OLD_DISK: &str = "disk.vdi";
 /// How VBoxManage says that there is no such machine.
 const UNKNOWN: &str = "VBOX_E_OBJECT_NOT_FOUND";
 
@@ -79,6 +83,10 @@ impl VirtualBox {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
+        // Ctrl-C goes to the whole group, and may have ended VBoxManage before this program has heard of it.
+        if output.status.signal() == Some(nix::libc::SIGINT) {
+            bail!(Failure::new(Code::Interrupted, "interrupted"));
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         let line = line.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
         Err(anyhow!(
@@ -132,15 +140,24 @@ impl Made {
     }
 }
 
-/// Makes the machine, or brings it in line with the settings; and its disks. `made` knows what must be undone.
+/// Makes the machine, or brings it in line with the settings; its state disk, once; and the CD with its settings and
+/// `manifests`. `made` knows what must be undone.
 ///
 /// # Errors
-/// `Refused` for an image without a disk or words for the kernel, `Taken` when the machine runs, else VirtualBox's words.
-pub fn prepare(cluster: &Cluster, config: &Settings, made: &mut Made, interrupt: &Interrupt) -> Result<()> {
+/// `Refused` for an image without a CD, a state disk that is not there any more or words for the kernel, `Taken` when
+/// the machine runs, else VirtualBox's words.
+pub fn prepare(
+    cluster: &Cluster,
+    config: &Settings,
+    manifests: Vec<Entry>,
+    made: &mut Made,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let virtualbox = VirtualBox::find()?;
     let desired = Desired {
         name: name(&cluster.name),
         folder: cluster.folder.clone(),
+        system: config.image.join(IMAGE),
         memory_mb: config.memory_mb,
         cpus: config.cpus,
         port: config.port,
@@ -151,8 +168,9 @@ pub fn prepare(cluster: &Cluster, config: &Settings, made: &mut Made, interrupt:
         let failure = Failure::new(Code::Taken, format!("VirtualBox says that {:?} is {state}", desired.name));
         bail!(failure.advice(format!("{PROGRAM} controlvm {} poweroff, then try again", desired.name)));
     }
-    settings_disk(cluster, config)?;
-    system_disk(cluster, config)?;
+    check(&desired.system, &config.image)?;
+    state_disk(cluster, config)?;
+    settings_cd(cluster, config, manifests)?;
     if observed.is_none() {
         made.machine = Some((virtualbox.clone(), desired.name.clone()));
     }
@@ -169,35 +187,50 @@ pub fn prepare(cluster: &Cluster, config: &Settings, made: &mut Made, interrupt:
     Ok(())
 }
 
-/// The settings of this boot, for the owner's eyes alone.
-fn settings_disk(cluster: &Cluster, config: &Settings) -> Result<()> {
-    let read = |name: &str| {
-        let path = cluster.path(name);
-        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
-    };
-    let text = settings(&read(CODE)?, &read(STORE_KEY)?, &config.words())
+/// What the machine is told at this boot, for the owner's eyes alone.
+fn settings_cd(cluster: &Cluster, config: &Settings, manifests: Vec<Entry>) -> Result<()> {
+    let mut values = Vec::new();
+    let mut entries = manifests;
+    let known = [("skerry.login.code", CODE), ("skerry.store.key", STORE_KEY)];
+    for (name, file) in known.into_iter().chain(outward::handed(cluster)) {
+        let path = cluster.path(file);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        if name == AUTHORITIES {
+            entries.push(Entry { place: name.to_owned(), content: text.into_bytes() });
+        } else {
+            values.push((name, text));
+        }
+    }
+    let text = settings(&values, &config.words())
         .map_err(|why| Failure::new(Code::Usage, format!("--append: {why}")).advice("give it skerry.* words only"))?;
-    let disk = iso::data(LABEL, &[("SKERRY.TOML;1", text.as_bytes())])?;
-    pki::folder::replace(&cluster.path(CONFIG), &disk, 0o600)
+    entries.push(Entry { place: "skerry.toml".to_owned(), content: text.into_bytes() });
+    config_disk::write_cd(&cluster.path(CONFIG), &entries)
 }
 
-/// A copy of the image's disk with an id of its own, once: it holds the state, too.
-fn system_disk(cluster: &Cluster, config: &Settings) -> Result<()> {
+/// Makes the state disk of a new cluster, blank and with an id of its own. One that was there and is not any more is not
+/// made anew: the state is on it.
+fn state_disk(cluster: &Cluster, config: &Settings) -> Result<()> {
     let place = cluster.path(DISK);
     if place.exists() {
         return Ok(());
     }
-    let image = config.image.join(IMAGE);
-    check(&image, &config.image)?;
-    let fresh = tempfile::NamedTempFile::new_in(&cluster.folder)?;
-    std::fs::copy(&image, fresh.path()).with_context(|| format!("copying {}", image.display()))?;
-    let id = u128::from_be_bytes(pki::key::random::<16>()?);
-    let mut file: File = OpenOptions::new().read(true).write(true).open(fresh.path())?;
-    vdi::rename(&mut file, id & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62)).map_err(|error| {
-        Failure::new(Code::Refused, format!("{}: {error:#}", image.display()))
-            .advice("build or download the image again")
-    })?;
-    file.sync_all()?;
+    if cluster.exists() {
+        let (why, advice) = if cluster.path(OLD_DISK).exists() {
+            let why = format!("cluster {:?} was made when VirtualBox's disk held the system, too", cluster.name);
+            (why, String::new())
+        } else {
+            (format!("the state disk {} is missing", place.display()), "restore it from a copy, or ".to_owned())
+        };
+        let advice =
+            format!("{advice}skerry delete --name {} and start anew: what is in it is lost then", cluster.name);
+        bail!(Failure::new(Code::Refused, why).advice(advice));
+    }
+    let mut fresh = tempfile::NamedTempFile::new_in(&cluster.folder)?;
+    let random = u128::from_be_bytes(pki::key::random::<16>()?);
+    // RFC 9562, version 4.
+    let id = random & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    vdi::blank(config.disk_bytes, id, fresh.as_file_mut()).with_context(|| format!("making {}", place.display()))?;
+    fresh.as_file().sync_all()?;
     fresh.persist(&place).with_context(|| format!("making {}", place.display()))?;
     Ok(())
 }
@@ -207,12 +240,16 @@ fn check(file: &Path, folder: &Path) -> Result<()> {
     let found = file.metadata().map(|about| about.len()).ok();
     let manifest = crate::build::Manifest::read(folder);
     let wanted = manifest.and_then(|manifest| manifest.files.get(IMAGE).map(|entry| entry.size));
+    let again = "build or download the image again";
     let (message, advice) = match (found, wanted) {
-        (None, _) => (format!("{} is missing", file.display()), "skerry build --format vdi makes it"),
+        (None, _) => (format!("{} is missing", file.display()), "skerry build --format iso makes it"),
         (Some(found), Some(wanted)) if found != wanted => {
-            (format!("{} has {found} bytes instead of {wanted}", file.display()), "build or download the image again")
+            (format!("{} has {found} bytes instead of {wanted}", file.display()), again)
         }
-        _ => return Ok(()),
+        _ => match File::open(file).map_err(Into::into).and_then(|mut file| iso::check(&mut file)) {
+            Ok(()) => return Ok(()),
+            Err(error) => (format!("{}: {error:#}", file.display()), again),
+        },
     };
     bail!(Failure::new(Code::Refused, message).advice(advice))
 }

@@ -53,10 +53,7 @@ impl Played {
             std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).expect("its mode");
         }
         std::fs::write(notes.join("version"), version).expect("a file");
-        let mut disk = vec![0; 1 << 20];
-        disk[64..68].copy_from_slice(&0xbeda_107f_u32.to_le_bytes());
-        disk[368..376].copy_from_slice(&(20_u64 << 30).to_le_bytes());
-        std::fs::write(host.image().join("skerry.vdi"), disk).expect("a file");
+        std::fs::write(host.image().join("skerry.iso"), cd(20)).expect("a file");
         Played { host, notes }
     }
 
@@ -71,6 +68,20 @@ impl Played {
 }
 
 const START: &[&str] = &["start", "--driver", "virtualbox"];
+
+/// A CD as far as the host looks at it: its description says that it has so many blocks.
+fn cd(blocks: u32) -> Vec<u8> {
+    let mut bytes = vec![0; 20 * 2048];
+    bytes[0x8000..0x8006].copy_from_slice(b"\x01CD001");
+    bytes[0x8028..0x8033].copy_from_slice(b"SKERRY_LIVE");
+    bytes[0x8050..0x8054].copy_from_slice(&blocks.to_le_bytes());
+    bytes
+}
+
+/// Whether a file of the host holds these words.
+fn holds(file: &std::path::Path, words: &str) -> bool {
+    std::fs::read(file).expect("a file").windows(words.len()).any(|window| window == words.as_bytes())
+}
 
 #[test]
 fn a_machine_of_virtualbox_is_started_shown_stopped_and_deleted_like_any_other() {
@@ -133,17 +144,92 @@ fn ctrl_c_while_virtualbox_works_leaves_nothing() {
 }
 
 #[test]
-fn a_disk_that_is_cut_short_is_refused_and_nothing_is_made() {
+fn a_cd_that_is_cut_short_or_missing_is_refused_and_nothing_is_made() {
     let played = Played::new("7.2.22r1");
-    std::fs::write(played.host.image().join("skerry.vdi"), b"<<< Oracle").unwrap();
+    std::fs::write(played.host.image().join("skerry.iso"), cd(21)).unwrap();
     let refused = played.host.run(START);
     assert_eq!(refused.code, 7, "{refused:?}");
     assert!(refused.err.contains("cut short"), "{refused:?}");
+    std::fs::remove_file(played.host.image().join("skerry.iso")).unwrap();
+    let refused = played.host.run(START);
+    assert_eq!(refused.code, 7, "{refused:?}");
+    assert!(refused.err.contains("skerry build --format iso makes it"), "{refused:?}");
     assert!(!played.is_known() && !played.host.folder("skerry").exists());
 }
 
+#[test]
+fn what_qemu_is_handed_as_files_lies_on_the_cd_and_a_later_start_writes_it_anew() {
+    let played = Played::new("7.2.22r1");
+    let manifests = played.host.home().join("manifests");
+    std::fs::create_dir(&manifests).unwrap();
+    std::fs::write(manifests.join("a-rather-long-name.yaml"), "kind: ConfigMap # rock").unwrap();
+    let authority = pki::Authority::generate("rock", std::time::SystemTime::now()).unwrap().certificate_pem();
+    let file = played.host.home().join("authority.pem");
+    std::fs::write(&file, &authority).unwrap();
+    let (manifests, file) = (manifests.to_str().unwrap().to_owned(), file.to_str().unwrap().to_owned());
+    let more = ["--manifests", &manifests, "--ca", &file, "--insecure-registry", "host.skerry.internal:5000"];
+    let around = [("https_proxy", "http://me:hunter2@127.0.0.1:3128"), ("no_proxy", "corp.example")];
+    let start = played.host.run_with(&[START, &more].concat(), &around);
+    assert_eq!(start.code, 0, "{start:?}");
+    played.host.wait_for("ready");
+    let config = played.host.folder("skerry").join("config.iso");
+    for words in [
+        "a-rather-long-name.yaml",
+        "kind: ConfigMap # rock",
+        "ca.pem",
+        authority.lines().nth(1).expect("a certificate"),
+        "\"skerry.proxy.https\" = \"http://me:hunter2@host.skerry.internal:3128\"",
+        "\"skerry.proxy.not\" = \"corp.example\"",
+        "\"skerry.registry.insecure\" = \"host.skerry.internal:5000\"",
+    ] {
+        assert!(holds(&config, words), "{words}");
+    }
+    assert!(!played.calls().join("\n").contains("hunter2"), "a password on a command line");
+    assert_eq!(played.host.run(&["stop"]).code, 0);
+    let again = played.host.run(&["start", "--manifests", "", "--ca", "none"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(!holds(&config, "skerry.proxy.https") && !holds(&config, "ca.pem") && !holds(&config, "rock"));
+    assert!(holds(&config, "skerry.registry.insecure"), "it stays until others are given");
+    played.host.wait_for("ready");
+    assert_eq!(played.host.run(&["stop"]).code, 0);
+}
+
+#[test]
+fn the_state_disk_is_made_once_and_an_image_changes_beside_it() {
+    use std::os::unix::fs::MetadataExt;
+    let played = Played::new("7.2.22r1");
+    assert_eq!(played.host.run(START).code, 0);
+    played.host.wait_for("ready");
+    assert_eq!(played.host.run(&["stop"]).code, 0);
+    let state = played.host.folder("skerry").join("state.vdi");
+    let before = state.metadata().unwrap().ino();
+    let newer = played.host.home().join("newer");
+    std::fs::create_dir(&newer).unwrap();
+    for entry in std::fs::read_dir(played.host.image()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, newer.join(path.file_name().unwrap())).unwrap();
+    }
+    let start = played.host.run(&["start", "--image", newer.to_str().unwrap()]);
+    assert_eq!(start.code, 0, "{start:?}");
+    played.host.wait_for("ready");
+    let cd = format!("--port 1 --device 0 --type dvddrive --medium {}", newer.join("skerry.iso").display());
+    assert!(played.calls().iter().any(|call| call.ends_with(&cd)), "{:#?}", played.calls());
+    assert_eq!(state.metadata().unwrap().ino(), before);
+    assert_eq!(played.host.run(&["stop"]).code, 0);
+
+    std::fs::rename(&state, state.with_file_name("disk.vdi")).unwrap();
+    let old = played.host.run(&["start"]);
+    assert_eq!(old.code, 7, "{old:?}");
+    assert!(old.err.contains("held the system, too") && old.err.contains("skerry delete"), "{old:?}");
+    std::fs::remove_file(state.with_file_name("disk.vdi")).unwrap();
+    let missing = played.host.run(&["start"]);
+    assert_eq!(missing.code, 7, "{missing:?}");
+    assert!(missing.err.contains("state.vdi is missing"), "{missing:?}");
+    assert!(!state.exists() && played.is_known(), "nothing was made or taken away");
+}
+
 /// With the real one: `SKERRY_VBOXMANAGE=/usr/bin/VBoxManage cargo test -p image --test host real -- --ignored`, after
-/// `skerry build --format vdi,ova`. Where VirtualBox has no kernel driver, everything but the machine's running is seen.
+/// `skerry build --format iso,ova`. Where VirtualBox has no kernel driver, everything but the machine's running is seen.
 #[test]
 #[ignore = "needs VirtualBox 7, named by SKERRY_VBOXMANAGE, and the built image"]
 fn a_real_virtualbox_takes_the_machine_and_the_appliance() {
@@ -152,7 +238,8 @@ fn a_real_virtualbox_takes_the_machine_and_the_appliance() {
     let host = Host::new();
     let around = [("SKERRY_VBOXMANAGE", program.as_str()), ("SKERRY_IMAGE", image.to_str().unwrap())];
     let ask = |words: &[&str]| {
-        let output = std::process::Command::new(&program).args(words).output().expect("VBoxManage starts");
+        let mut command = std::process::Command::new(&program);
+        let output = command.args(words).env("HOME", host.home()).output().expect("VBoxManage starts");
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.success(), text)
     };
@@ -162,14 +249,20 @@ fn a_real_virtualbox_takes_the_machine_and_the_appliance() {
     assert!([0, 5].contains(&start.code), "{start:?}");
     let (is_known, about) = look("skerry-vbox-test");
     assert!(is_known && about.contains("nic1=\"nat\"") && about.contains(",tcp,127.0.0.1,"), "{about}");
-    assert!(about.contains("uartmode1=\"file,") && about.contains("disk.vdi"), "{about}");
-    let kept = host.folder("vbox-test").join("disk.vdi");
+    assert!(about.contains("uartmode1=\"file,") && about.contains("state.vdi"), "{about}");
+    assert!(about.contains("boot1=\"dvd\"") && about.contains("localhostReachable=\"1\""), "{about}");
+    let cd = image.join("skerry.iso");
+    assert!(about.contains(&format!("\"disks-1-0\"=\"{}\"", cd.display())), "{about}");
+    assert!(about.contains("config.iso\""), "{about}");
+    let kept = host.folder("vbox-test").join("state.vdi");
     assert!(ask(&["showmediuminfo", "disk", kept.to_str().unwrap()]).1.contains("24576 MBytes"));
-    let again = host.run_with(&["start", "--name", "vbox-test"], &around);
+    let again = host.run_with(&["start", "--name", "vbox-test", "--disk", "30G"], &around);
     assert_eq!(again.code, start.code, "{again:?}");
+    assert!(ask(&["showmediuminfo", "disk", kept.to_str().unwrap()]).1.contains("30720 MBytes"));
     let delete = host.run_with(&["delete", "--name", "vbox-test"], &around);
     assert_eq!(delete.code, 0, "{delete:?}");
     assert!(!look("skerry-vbox-test").0 && !kept.exists());
+    assert!(cd.exists(), "the image's CD goes with no cluster");
 
     let folder = tempfile::tempdir().unwrap();
     let import = |file: &std::path::Path| {

@@ -6,9 +6,9 @@
 use super::loader::CD_LABEL;
 use super::{Format, Parts, fat};
 use crate::interrupt::Interrupt;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 
 /// The line of the table.
 pub const FORMAT: Format = Format {
@@ -22,13 +22,14 @@ pub const FORMAT: Format = Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block(pub u32);
 
-const BLOCK: usize = 2048;
+/// Its bytes.
+pub(super) const BLOCK: usize = 2048;
 /// Size of the EFI image: GRUB's program fits, with room.
 const EFI_BYTES: usize = 2 << 20;
 /// The label of the EFI image: not the one of a configuration disk.
 const EFI_LABEL: &str = "SKERRYBOOT";
 /// Sectors of the header, in order, from the sixteenth on.
-const DESCRIPTOR: Block = Block(16);
+pub(super) const DESCRIPTOR: Block = Block(16);
 const PATHS: Block = Block(19);
 const PATHS_REVERSED: Block = Block(20);
 const FOLDER: Block = Block(21);
@@ -43,7 +44,8 @@ impl Block {
         u64::from(self.0) * 4
     }
 
-    fn offset(self) -> u64 {
+    /// Its first byte.
+    pub(super) fn offset(self) -> u64 {
         u64::from(self.0) * BLOCK as u64
     }
 }
@@ -78,7 +80,7 @@ fn write(parts: &Parts, file: &mut File, interrupt: &Interrupt) -> Result<()> {
         (Block(17), boot_record()),
         (CATALOG, catalog(&entries[0], &entries[1])),
     ];
-    for (place, bytes) in places.into_iter().chain(headers(CD_LABEL, total, Block(18), &entries)) {
+    for (place, bytes) in places.into_iter().chain(headers(total, &entries)) {
         file.seek(SeekFrom::Start(place.offset()))?;
         file.write_all(&bytes)?;
     }
@@ -91,35 +93,33 @@ fn write(parts: &Parts, file: &mut File, interrupt: &Interrupt) -> Result<()> {
     Ok(())
 }
 
-/// What every CD begins with: the descriptor, the end of descriptors at `end`, and the one folder.
-fn headers(label: &str, total: u32, end: Block, entries: &[Entry<'_>]) -> [(Block, Vec<u8>); 5] {
+/// What the CD begins with: the descriptor, the end of descriptors, and the one folder.
+fn headers(total: u32, entries: &[Entry<'_>]) -> [(Block, Vec<u8>); 5] {
+    let tree =
+        Tree { paths: PATHS, paths_reversed: PATHS_REVERSED, paths_bytes: 10, root: FOLDER, root_bytes: BLOCK as u32 };
     [
-        (DESCRIPTOR, descriptor(label, total)),
-        (end, b"\xffCD001\x01".to_vec()),
+        (DESCRIPTOR, descriptor(CD_LABEL, total, &tree)),
+        (Block(18), DESCRIPTORS_END.to_vec()),
         (PATHS, path_table(FOLDER.0.to_le_bytes(), 1_u16.to_le_bytes())),
         (PATHS_REVERSED, path_table(FOLDER.0.to_be_bytes(), 1_u16.to_be_bytes())),
         (FOLDER, folder(entries)),
     ]
 }
 
-/// A small CD that boots nothing: a configuration disk. Names are written as the standard has them, `NAME.END;1`.
+/// Looks whether a file is a whole CD of this kind: a download that broke off is found before a machine boots from it.
 ///
 /// # Errors
-/// When it would be larger than a CD.
-pub fn data(label: &str, files: &[(&'static str, &[u8])]) -> Result<Vec<u8>> {
-    let mut at = FIRST_FILE;
-    let mut entries = Vec::new();
-    for (name, content) in files {
-        entries.push(Entry { name, at: Block(at), content });
-        at += u32::try_from(content.len().div_ceil(BLOCK)).context("more than a CD holds")?;
-    }
-    let mut bytes = vec![0; Block(at).offset() as usize];
-    let contents = entries.iter().map(|entry| (entry.at, entry.content.to_vec()));
-    for (place, content) in headers(label, at, Block(17), &entries).into_iter().chain(contents) {
-        let from = place.offset() as usize;
-        bytes[from..from + content.len()].copy_from_slice(&content);
-    }
-    Ok(bytes)
+/// Says what it is instead.
+pub fn check(file: &mut File) -> Result<()> {
+    let length = file.metadata()?.len();
+    let mut bytes = [0; 84];
+    file.seek(SeekFrom::Start(DESCRIPTOR.offset()))?;
+    file.read_exact(&mut bytes).context("the CD image is cut short")?;
+    ensure!(bytes.starts_with(b"\x01CD001"), "it is no CD image");
+    ensure!(bytes[40..].starts_with(CD_LABEL.as_bytes()), "it is the image of another CD");
+    let blocks = u32::from_le_bytes(bytes[80..].try_into().expect("four bytes"));
+    ensure!(Block(blocks).offset() <= length, "the CD image is cut short");
+    Ok(())
 }
 
 /// For BIOSes and firmware that see the image as a disk. Two partitions, which must not overlap for UEFI: the EFI image,
@@ -138,7 +138,7 @@ fn mbr(code: &[u8; 440], efi: &Entry<'_>, blocks: u32) -> Vec<u8> {
 }
 
 /// A number in both byte orders.
-fn both(value: u32) -> [u8; 8] {
+pub(super) fn both(value: u32) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&value.to_le_bytes());
     bytes[4..].copy_from_slice(&value.to_be_bytes());
@@ -152,7 +152,25 @@ fn both_short(value: u16) -> [u8; 4] {
     bytes
 }
 
-fn descriptor(label: &str, blocks: u32) -> Vec<u8> {
+/// Where folders are found.
+pub(super) struct Tree {
+    /// The table of paths.
+    pub paths: Block,
+    /// The same in the other byte order.
+    pub paths_reversed: Block,
+    /// The bytes of each.
+    pub paths_bytes: u32,
+    /// The first folder.
+    pub root: Block,
+    /// Its bytes.
+    pub root_bytes: u32,
+}
+
+/// What says that there are no more descriptors.
+pub(super) const DESCRIPTORS_END: &[u8] = b"\xffCD001\x01";
+
+/// The description of a volume of so many blocks.
+pub(super) fn descriptor(label: &str, blocks: u32, tree: &Tree) -> Vec<u8> {
     let mut bytes = vec![0; BLOCK];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, b"\x01CD001\x01");
@@ -162,10 +180,10 @@ fn descriptor(label: &str, blocks: u32) -> Vec<u8> {
     put(120, &both_short(1));
     put(124, &both_short(1));
     put(128, &both_short(BLOCK as u16));
-    put(132, &both(10));
-    put(140, &PATHS.0.to_le_bytes());
-    put(148, &PATHS_REVERSED.0.to_be_bytes());
-    put(156, &record(&[0], FOLDER.0, BLOCK as u32, true));
+    put(132, &both(tree.paths_bytes));
+    put(140, &tree.paths.0.to_le_bytes());
+    put(148, &tree.paths_reversed.0.to_be_bytes());
+    put(156, &record(&[0], tree.root.0, tree.root_bytes, true));
     // Names of the set, publisher, preparer, application, and of files about them: none.
     put(190, &[b' '; 623]);
     // Dates: the first is the file system's identity to some readers, and must be there.
@@ -178,7 +196,7 @@ fn descriptor(label: &str, blocks: u32) -> Vec<u8> {
 }
 
 /// An entry of a folder.
-fn record(name: &[u8], at: u32, length: u32, is_folder: bool) -> Vec<u8> {
+pub(super) fn record(name: &[u8], at: u32, length: u32, is_folder: bool) -> Vec<u8> {
     let mut bytes = vec![0; 33];
     bytes[2..10].copy_from_slice(&both(at));
     bytes[10..18].copy_from_slice(&both(length));
@@ -256,13 +274,19 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_disk_has_its_label_and_its_file() {
-        let bytes = data("SKERRY", &[("SKERRY.TOML;1", b"key = 1")]).unwrap();
-        assert_eq!(&bytes[0x8001..0x8006], b"CD001");
-        assert_eq!(&bytes[0x8028..0x8030], b"SKERRY  ");
-        let at = bytes.windows(13).position(|name| name == b"SKERRY.TOML;1").unwrap() - 33;
-        let block = u32::from_le_bytes(bytes[at + 2..at + 6].try_into().unwrap()) as usize;
-        assert_eq!(&bytes[block * BLOCK..block * BLOCK + 7], b"key = 1");
+    fn a_cd_that_is_cut_short_or_another_is_refused() {
+        let mut file = tempfile::tempfile().unwrap();
+        assert!(check(&mut file).is_err());
+        for (place, bytes) in headers(100, &[]) {
+            file.seek(SeekFrom::Start(place.offset())).unwrap();
+            file.write_all(&bytes).unwrap();
+        }
+        assert!(check(&mut file).unwrap_err().to_string().contains("cut short"));
+        file.set_len(100 * BLOCK as u64).unwrap();
+        check(&mut file).unwrap();
+        file.seek(SeekFrom::Start(DESCRIPTOR.offset() + 40)).unwrap();
+        file.write_all(b"HOLIDAYS   ").unwrap();
+        assert!(check(&mut file).unwrap_err().to_string().contains("another CD"));
     }
 
     #[test]

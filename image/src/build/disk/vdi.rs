@@ -23,12 +23,8 @@ const VERSION: u32 = 0x1_0001;
 const HEADER_BYTES: u32 = 400;
 /// A block that is not in the file.
 const ABSENT: u32 = u32::MAX;
-/// Where the image's id lies.
-const ID_AT: u64 = 392;
 /// Where the size of the disk lies.
 const SIZE_AT: usize = 368;
-/// What the id of a parent's state is changed to, too, so that both change together.
-const MODIFIED_ID_AT: u64 = ID_AT + 16;
 /// Map and data begin at multiples of this.
 const ALIGNED: u64 = BLOCK;
 
@@ -88,20 +84,16 @@ fn mixed(id: u128) -> [u8; 16] {
     bytes
 }
 
-/// Gives a copy an id of its own: VirtualBox knows disks by their ids and takes each only once.
+/// Writes a blank disk into an empty file: nothing but its map. VirtualBox knows disks by their ids and takes each only
+/// once.
 ///
 /// # Errors
-/// When the file is no whole VDI.
-pub fn rename(file: &mut File, id: u128) -> Result<()> {
-    let mut head = [0; 72];
-    file.seek(SeekFrom::Start(0))?;
-    file.read_exact(&mut head).context("the disk image is cut short")?;
-    ensure!(head[64..68] == SIGNATURE.to_le_bytes(), "the disk image is no VDI");
-    for (at, id) in [(ID_AT, id), (MODIFIED_ID_AT, id ^ 1)] {
-        file.seek(SeekFrom::Start(at))?;
-        file.write_all(&mixed(id))?;
-    }
-    Ok(())
+/// When the file does not take it.
+pub fn blank(size: u64, id: u128, file: &mut File) -> Result<()> {
+    write(&Drive::new(size), id, file)?;
+    // Where the first block will lie.
+    let end = file.metadata()?.len().next_multiple_of(ALIGNED);
+    Ok(file.set_len(end)?)
 }
 
 /// The size of the disk that a file holds, bytes.
@@ -120,6 +112,9 @@ pub fn size(file: &mut File) -> Result<u64> {
 mod tests {
     use super::*;
 
+    /// Where the image's id lies.
+    const ID_AT: usize = 392;
+
     #[test]
     fn fields_lie_where_virtualbox_looks_for_them() {
         let bytes = header(20 << 30, 20480, 7, 1 << 20, 2 << 20, 5);
@@ -128,20 +123,22 @@ mod tests {
         assert_eq!((word(340), word(344), word(360)), (1 << 20, 2 << 20, 512));
         assert_eq!(u64::from_le_bytes(bytes[368..376].try_into().unwrap()), 20 << 30);
         assert_eq!((word(376), word(384), word(388)), (1 << 20, 20480, 7));
-        assert_eq!(bytes[ID_AT as usize..ID_AT as usize + 16], mixed(5));
+        assert_eq!(bytes[ID_AT..ID_AT + 16], mixed(5));
         assert_eq!(bytes.len(), 72 + HEADER_BYTES as usize);
     }
 
     #[test]
-    fn a_copy_gets_an_id_of_its_own_and_a_stump_is_refused() {
+    fn a_blank_disk_has_its_size_and_no_block_and_a_stump_is_refused() {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&header(1 << 30, 1024, 0, 1 << 20, 2 << 20, 5)).unwrap();
-        rename(&mut file, 6).unwrap();
-        let mut id = [0; 16];
-        file.seek(SeekFrom::Start(ID_AT)).unwrap();
-        file.read_exact(&mut id).unwrap();
-        assert_eq!(id, mixed(6));
+        blank(20 << 30, 6, &mut file).unwrap();
+        assert_eq!(size(&mut file).unwrap(), 20 << 30);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes[ID_AT..ID_AT + 16], mixed(6));
+        assert_eq!(bytes.len(), 2 << 20);
+        assert!(bytes[1 << 20..(1 << 20) + 4 * 20480].iter().all(|byte| *byte == 0xff));
         file.set_len(60).unwrap();
-        assert!(rename(&mut file, 7).is_err());
+        assert!(size(&mut file).is_err());
     }
 }

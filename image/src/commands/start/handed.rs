@@ -3,7 +3,7 @@
 use crate::cluster::milestones::Milestone;
 use crate::cluster::settings::Settings;
 use crate::cluster::wait::Wait;
-use crate::config_disk;
+use crate::config_disk::{self, Entry};
 use crate::exit::{Code, Failure};
 use crate::output::Output;
 use crate::steps::Step;
@@ -15,20 +15,29 @@ use std::path::Path;
 /// # Errors
 /// `Refused` when the folder is not there.
 pub fn write(settings: &Settings, disk: &Path) -> Result<()> {
-    let Some(folder) = &settings.manifests else {
+    if settings.manifests.is_none() {
         return match std::fs::remove_file(disk) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context("removing the config disk")
             }
             _ => Ok(()),
         };
-    };
+    }
+    config_disk::write(disk, &manifests(settings)?)
+}
+
+/// What the folder holds now, as it is placed on a config disk; nothing without a folder.
+///
+/// # Errors
+/// `Refused` when the folder is not there.
+pub fn manifests(settings: &Settings) -> Result<Vec<Entry>> {
+    let Some(folder) = &settings.manifests else { return Ok(Vec::new()) };
     let entries = config_disk::folder(folder, "manifests").map_err(|error| {
         let failure = Failure::of(error);
         let advice = "name another folder by --manifests, or none by --manifests=";
         Failure::new(failure.code, format!("manifests: {}", failure.message)).advice(advice)
     })?;
-    config_disk::write(disk, &entries)
+    Ok(entries)
 }
 
 /// Waits until the machine has applied them.
