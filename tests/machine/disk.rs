@@ -28,7 +28,7 @@ const BUILD: Duration = Duration::from_secs(900);
 const COMMAND: Duration = Duration::from_secs(120);
 
 /// An image of a format, which is made when the first test asks.
-fn image(format: &str) -> String {
+pub fn image(format: &str) -> String {
     static MADE: OnceLock<Built> = OnceLock::new();
     let built = MADE.get_or_init(|| {
         let built = Built::find().unwrap_or_else(|error| panic!("{error:#}"));

@@ -23,6 +23,7 @@ mod serve;
 mod shop;
 mod smoke;
 mod streams;
+mod virtualbox;
 
 use runner::Scenario;
 use tests::harness;
@@ -53,7 +54,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Tests that start machines of their own.
-const LONE: &[&[runner::Lone]] = &[button::LONE, ci::LONE, disk::LONE];
+const LONE: &[&[runner::Lone]] = &[button::LONE, ci::LONE, disk::LONE, virtualbox::LONE];
 
 fn main() -> std::process::ExitCode {
     runner::run(SCENARIOS, LONE, &std::env::args().skip(1).collect::<Vec<_>>())

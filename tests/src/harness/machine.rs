@@ -30,6 +30,7 @@ pub struct Machine {
     name: String,
     built: Built,
     folder: PathBuf,
+    environment: Vec<(String, PathBuf)>,
     loaded: OnceLock<()>,
 }
 
@@ -41,10 +42,16 @@ impl Machine {
 
     /// The same with more arguments of `skerry start`, which last as long as the machine.
     pub fn boot_with(name: &str, arguments: &[&str]) -> Machine {
+        Machine::boot_as(name, &[], arguments)
+    }
+
+    /// The same with variables that name files, for every command that is run on this machine.
+    pub fn boot_as(name: &str, environment: &[(&str, PathBuf)], arguments: &[&str]) -> Machine {
         let built = Built::find().unwrap_or_else(|error| panic!("{error:#}"));
         let folder = built.target.join("machine-tests");
         std::fs::create_dir_all(&folder).expect("a folder in target/");
-        let machine = Machine { name: name.to_owned(), built, folder, loaded: OnceLock::new() };
+        let environment = environment.iter().map(|(name, file)| ((*name).to_owned(), file.clone())).collect();
+        let machine = Machine { name: name.to_owned(), built, folder, environment, loaded: OnceLock::new() };
         if machine.cluster().exists() {
             machine.must(&["delete"], COMMAND);
         }
@@ -302,7 +309,7 @@ impl Machine {
         command.env("XDG_CONFIG_HOME", self.folder.join("config")).args(arguments);
         command.env("SKERRY_NAME", &self.name).env("SKERRY_IMAGE", &self.built.image);
         command.env("XDG_DATA_HOME", self.folder.join("data")).env("XDG_CACHE_HOME", self.folder.join("cache"));
-        command.env("KUBECONFIG", self.kubeconfig());
+        command.env("KUBECONFIG", self.kubeconfig()).envs(self.environment.iter().map(|(name, file)| (name, file)));
         command
     }
 
