@@ -109,7 +109,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// What the machine says of the build itself is the end of it.
 fn refusal(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<Answered>() {
-        Some(answered) if matches!(answered.code, 400..=499 | 500) => {
+        Some(answered) if matches!(answered.code, 400..=500) => {
             Failure::new(Code::Refused, format!("the build failed: {}", answered.message)).into()
         }
         _ => error,
