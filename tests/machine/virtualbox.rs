@@ -120,9 +120,12 @@ fn virtualbox_keeps_the_state_beside_the_system_and_is_told_all_that_qemu_is() {
     assert!(!machine.outside().contains("hunter2"), "the proxy's password is seen outside");
     let secret = ["create", "secret", "docker-registry", "login", "--docker-server", NAME];
     machine.kubectl(&[&secret[..], &["--docker-username", USER.0, "--docker-password", USER.1]].concat());
+    // What a newer image than this one would write.
     let pod = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: proxied}}\nspec:\n  restartPolicy: Never\n  imagePullSecrets: \
-         [{{name: login}}]\n  containers: [{{name: one, image: '{NAME}/rock/tools:v1', command: [echo, came]}}]\n"
+         [{{name: login}}]\n  containers:\n  - {{name: one, image: '{NAME}/rock/tools:v1', command: [sh, -c, 'echo 99 > \
+         /of-skerry/format'], volumeMounts: [{{name: own, mountPath: /of-skerry}}]}}\n  volumes: [{{name: own, \
+         hostPath: {{path: /var/lib/skerry}}}}]\n"
     );
     machine.kubectl_given(POD, &["apply", "-f", "-"], &pod);
     eventually("the image comes through the host's proxy, by the host's authority", POD, || {
@@ -131,4 +134,9 @@ fn virtualbox_keeps_the_state_beside_the_system_and_is_told_all_that_qemu_is() {
     });
     assert!(registry.log().contains(&format!("proxy {NAME}:443")), "{:?}", registry.log());
     machine.stop();
+
+    let refused = machine.try_start(&[]);
+    assert_eq!(refused.code, Some(7), "{refused:?}");
+    assert!(refused.out.contains("the state disk has format 99") && refused.out.contains("newer image"), "{refused:?}");
+    assert_eq!(machine.try_status().code, Some(4), "a machine that was refused runs on");
 }
