@@ -4,11 +4,13 @@
 //! `{"do":"poweroff"}`, `{"do":"reboot"}`, `{"do":"crash"}` (an end that a hypervisor sees as a failure),
 //! `{"do":"finish","verdict":"passed"|"failed"|"timeout"|"invalid","why":"…"}` (an end that tells how Jobs ended),
 //! `{"do":"say","text":"…"}` (a line on every console), `{"do":"show","text":"…"}` (on screens only, never on a serial
-//! line: what only somebody before the machine may read), and from `node` `{"milestone":"api"|"node"|"ready"|…, …}` whose other fields go to the serial line as they are.
+//! line: what only somebody before the machine may read), `{"do":"clock","ms":…}` (the wall clock has stood still: set it
+//! to so many milliseconds since 1970, never back), and from `node` `{"milestone":"api"|"node"|"ready"|…, …}` whose other fields go to the serial line as they are.
 //! Answers: `{"ok":true, …}` or `{"ok":false,"error":"…"}`.
 
 use crate::console::Console;
 use crate::net::Network;
+use crate::phases::clock::forward;
 use crate::power::{Ending, Kind};
 use crate::readiness::Readiness;
 use crate::services::{Order, Services};
@@ -61,6 +63,7 @@ enum Request {
     Finish { verdict: Verdict, why: String },
     Say { text: String },
     Show { text: String },
+    Clock { ms: u64 },
 }
 
 /// Milestones that `node` may report.
@@ -169,6 +172,25 @@ fn perform(control: &Control, request: Request) -> Value {
             control.console.show(&text);
             json!({"ok": true})
         }
+        Request::Clock { ms } => clock(control, Duration::from_millis(ms)),
+    }
+}
+
+/// Steps the wall clock forward, and says so on the console.
+fn clock(control: &Control, time: Duration) -> Value {
+    let stepped = forward(sys::clock::wall(), time).and_then(|behind| match behind {
+        Some(_) => sys::clock::set_wall(time).map(|()| behind).map_err(|e| e.to_string()),
+        None => Ok(None),
+    });
+    match stepped {
+        Ok(behind) => {
+            let ms = behind.map_or(0, |behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
+            if ms > 0 {
+                control.console.say(&format!("init: the wall clock was {ms} ms behind and is set"));
+            }
+            json!({"ok": true, "stepped_ms": ms})
+        }
+        Err(why) => failure(why),
     }
 }
 
@@ -241,6 +263,8 @@ mod tests {
             (r#"{"do":"logs","service":"none"}"#, "no service none"),
             (r#"{"do":"restart","service":"none"}"#, "none"),
             (r#"{"milestone":"init"}"#, "init"),
+            (r#"{"do":"clock","ms":-1}"#, "-1"),
+            (r#"{"do":"clock","ms":99999999999999}"#, "not believed"),
         ] {
             let answer = answer(&control, line.as_bytes());
             assert_eq!(answer["ok"], false, "{line}");

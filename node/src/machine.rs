@@ -1,5 +1,6 @@
 //! The machine's own paths of the API (`/skerry/v1/…`): one file and one line each.
 
+mod clock;
 pub mod dashboard;
 mod docker;
 mod images;
@@ -27,7 +28,8 @@ pub struct Means {
 /// Every path.
 pub fn routes(means: Means) -> Routes {
     let login = Arc::new(login::Login::new(means.pki.clone(), means.login.as_ref()));
-    let mut routes = vec![login::authority(login.clone()), login::login(login), logs::services(), logs::logs()];
+    let mut routes =
+        vec![login::authority(login.clone()), login::login(login), logs::services(), logs::logs(), clock::set()];
     routes.extend(means.images.iter().flat_map(images::routes));
     routes.extend(means.docker.iter().flat_map(|front| docker::routes(means.pki.clone(), front)));
     routes.extend(means.dashboard);

@@ -1,5 +1,5 @@
 //! The wall clock: the kernel reads it from the hypervisor; where it has not, from the battery-backed clock. Never
-//! waits for the network.
+//! waits for the network. A machine that was suspended is told the time when it goes on.
 
 use crate::boot::{Boot, Failure, Phase};
 use std::path::Path;
@@ -37,6 +37,25 @@ fn run(boot: &mut Boot) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Less than this is no standing still: the telling alone takes as long.
+const STEP_MIN: Duration = Duration::from_millis(200);
+/// The machine's certificates live for a year, so that one which stood still for longer has to boot anew.
+const STEP_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// How far a clock that has stood still is behind `told`; `None` when it goes right or is ahead, since time that went
+/// back would confuse everybody.
+///
+/// # Errors
+/// When that time is not to be believed.
+pub fn forward(now: Duration, told: Duration) -> Result<Option<Duration>, String> {
+    match told.checked_sub(now) {
+        Some(behind) if behind > STEP_MAX => {
+            Err(format!("{} s since 1970 is more than a year ahead of this clock and not believed", told.as_secs()))
+        }
+        behind => Ok(behind.filter(|behind| *behind >= STEP_MIN)),
+    }
+}
+
 /// A date of the hardware clock, taken as UTC, as time since 1970; `None` when it is no date.
 fn since_1970(time: RtcTime) -> Option<Duration> {
     let within = |n: i32, max: i32| (0..=max).contains(&n).then(|| i64::from(n));
@@ -68,6 +87,16 @@ mod tests {
         assert_eq!(at(2026, 1, 1, 0, 0, 0), Some(EARLIEST.as_secs()));
         assert_eq!(at(2026, 11, 23, 22, 48, 24), Some(1_795_474_104));
         assert_eq!(at(2100, 12, 31, 12, 0, 0), Some(4_133_937_600));
+    }
+
+    #[test]
+    fn a_clock_goes_forward_by_what_it_stood_still_and_never_back() {
+        let (now, second) = (EARLIEST, Duration::from_secs(1));
+        assert_eq!(forward(now, now + 90 * second), Ok(Some(90 * second)));
+        assert_eq!(forward(now, now + second / 10), Ok(None));
+        assert_eq!(forward(now, now - 3600 * second), Ok(None));
+        assert_eq!(forward(now, Duration::ZERO), Ok(None));
+        assert!(forward(now, now + STEP_MAX + second).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 /// Where init listens.
-const SOCKET: &str = "/run/skerry/init.sock";
+pub const SOCKET: &str = "/run/skerry/init.sock";
 /// How long init may take; it reads at most a quarter of a megabyte.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of one answer: 256 KiB of log, of which each byte may become six in JSON.
@@ -54,7 +54,7 @@ async fn lines(socket: &Path, service: &str, count: Option<i64>) -> Answer {
 }
 
 /// One question to init and its answer.
-async fn ask(socket: &Path, question: &api::Tree) -> Result<api::Tree, Status> {
+pub async fn ask(socket: &Path, question: &api::Tree) -> Result<api::Tree, Status> {
     let asked = tokio::time::timeout(ANSWER_WAIT, converse(socket, question)).await;
     let line = match asked {
         Ok(Ok(line)) => line,
