@@ -15,6 +15,7 @@ pub mod ports;
 pub mod preferences;
 pub mod qmp;
 pub mod relay;
+pub mod saved;
 pub mod settings;
 pub mod vmlinux;
 pub mod wait;

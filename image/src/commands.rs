@@ -18,6 +18,7 @@ mod start;
 mod status;
 mod stop;
 mod supervise;
+mod suspend;
 mod version;
 mod virtualbox;
 mod why;
@@ -58,6 +59,7 @@ pub struct Command {
 pub const COMMANDS: &[Command] = &[
     start::COMMAND,
     stop::COMMAND,
+    suspend::COMMAND,
     delete::COMMAND,
     status::COMMAND,
     service::COMMAND,

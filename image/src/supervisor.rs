@@ -10,6 +10,7 @@ mod emulator;
 mod follow;
 pub mod forwards;
 mod services;
+mod suspend;
 
 use crate::cluster::ask::{End, Report};
 use crate::cluster::emulator::Accelerator;
@@ -41,6 +42,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub enum Order {
     /// Start the machine.
     Launch(Accelerator),
+    /// Let the suspended machine go on.
+    Resume(Accelerator),
     /// Take over one that runs.
     Attach,
 }
@@ -76,6 +79,8 @@ pub struct Shared {
     pub credentials: mpsc::Sender<()>,
     /// Wakes the main loop when a port shall lead to Docker's.
     pub docker: mpsc::Sender<()>,
+    /// How far the memory is on its way to the disk.
+    pub saving: suspend::Saving,
 }
 
 /// Runs until the machine has ended. `ready` is called once commands can be answered.
@@ -90,6 +95,7 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
     let listener = control::listen(cluster)?;
     let (mut emulator, mut report) = match order {
         Order::Launch(accelerator) => Emulator::launch(cluster, &settings, accelerator).await?,
+        Order::Resume(accelerator) => Emulator::resume(cluster, &settings, accelerator).await?,
         Order::Attach => Emulator::attach(cluster, &settings).await?,
     };
     let mut console = Console::open(cluster, report.started_ms)?;
@@ -103,10 +109,11 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
         lines: broadcast::Sender::new(LINES_BEHIND),
         credentials,
         docker,
+        saving: suspend::Saving::of(cluster),
     };
     let commands = tokio::spawn(control::serve(listener, shared.clone()));
     let mut services = services::Watch::default();
-    if access::entry(cluster)?.is_some() && matches!(order, Order::Attach) {
+    if access::entry(cluster)?.is_some() && !matches!(order, Order::Launch(_)) {
         services.start(cluster)?;
     }
     emulator.go_on().await?;
@@ -137,6 +144,7 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
                     "RESET" => restarted(&mut console, &shared),
                     "BLOCK_IO_ERROR" => pause(&shared, Some(out_of_space(&event.data))),
                     "RESUME" => pause(&shared, None),
+                    "MIGRATION" => shared.saving.hear(&event.data),
                     _ => {}
                 }
             }
@@ -156,6 +164,7 @@ pub async fn run(cluster: &Cluster, order: Order, ready: impl FnOnce()) -> Resul
         }
     };
     hear(&mut console, &shared);
+    let end = shared.saving.end(end);
     finish(cluster, &shared, end, commands).await
 }
 

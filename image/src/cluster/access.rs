@@ -171,6 +171,21 @@ pub fn entry(cluster: &Cluster) -> Result<Option<Entry>> {
     }
 }
 
+/// Lets the credentials in a cluster's folder, if there are any, lead to another port of this host.
+///
+/// # Errors
+/// When the file is damaged or cannot be written.
+pub fn relocate(cluster: &Cluster, port: u16) -> Result<()> {
+    let server = format!("https://127.0.0.1:{port}");
+    match entry(cluster)? {
+        Some(entry) if entry.server != server => {
+            let text = pki::kubeconfig::write(&Entry { server, ..entry })?;
+            pki::folder::replace(&cluster.path(FILE), text.as_bytes(), 0o600)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Wins an administrator's certificate by a one-time code; `name` becomes that of the entry.
 ///
 /// # Errors

@@ -2,8 +2,9 @@
 //!
 //! Requests: `{"do":"status"}`, `{"do":"watch"}` (a report now and at every change), `{"do":"console","follow":bool}`
 //! (lines of the serial line), `{"do":"power-button"}`, `{"do":"cut"}`, `{"do":"go-on"}`, `{"do":"credentials"}` (they
-//! have been written), `{"do":"docker"}` (let a port lead to Docker's; a report once it does). Answers: a report, or
-//! `{"ok":true}`, or `{"ok":false,"error":"…"}`.
+//! have been written), `{"do":"docker"}` (let a port lead to Docker's; a report once it does), `{"do":"suspend"}`
+//! (`{"saved_bytes":…}` again and again, at last with `"done":true`; whoever hangs up before that lets the machine go
+//! on). Answers: a report, or `{"ok":true}`, or `{"ok":false,"error":"…"}`.
 
 use super::Cluster;
 use super::emulator::Accelerator;
@@ -35,6 +36,8 @@ pub enum End {
     Panicked,
     /// A command cut its power.
     Cut,
+    /// Its memory was saved, from which it goes on.
+    Suspended,
     /// The emulator was killed.
     Killed,
     /// The emulator failed.
@@ -48,6 +51,7 @@ impl End {
             End::PoweredOff => "was powered off".to_owned(),
             End::Panicked => "ended with a kernel panic or a failed boot".to_owned(),
             End::Cut => "was powered off without shutting down".to_owned(),
+            End::Suspended => "was suspended".to_owned(),
             End::Killed => "is gone: its emulator was killed".to_owned(),
             End::Failed(why) => format!("could not run: {why}"),
         }

@@ -124,6 +124,9 @@ pub struct Machine<'a> {
     pub accelerator: Accelerator,
     /// Words added to the kernel's command line.
     pub append: &'a str,
+    /// Whether the one-time code was used, and its file is gone: the machine has the place of it all the same, because
+    /// one that was suspended knows each file by its place.
+    pub code_is_spent: bool,
     /// Files handed over by fw_cfg: the name below `opt/skerry/`, and the file in the cluster's folder.
     pub handed: &'a [(&'a str, &'a str)],
 }
@@ -183,7 +186,8 @@ impl Machine<'_> {
         add("-netdev", format!("user,id={NETWORK},hostfwd=tcp:127.0.0.1:{}-:6443", self.port));
         add("-device", format!("{},netdev={NETWORK}", hardware.virtio("net")));
         add("-device", format!("{},free-page-reporting=on", hardware.virtio("balloon")));
-        add("-fw_cfg", format!("name=opt/skerry/skerry.login.code,file={CODE}"));
+        let code = if self.code_is_spent { "string=spent".to_owned() } else { format!("file={CODE}") };
+        add("-fw_cfg", format!("name=opt/skerry/skerry.login.code,{code}"));
         add("-fw_cfg", format!("name=opt/skerry/skerry.store.key,file={STORE_KEY}"));
         for (name, file) in self.handed {
             add("-fw_cfg", format!("name=opt/skerry/{name},file={file}"));
@@ -243,6 +247,7 @@ mod tests {
             port: 6444,
             accelerator: Accelerator::Tcg,
             append: "skerry.boot.on_failure=poweroff",
+            code_is_spent: false,
             handed: &[("skerry.proxy.https", "proxy.https")],
         }
     }
@@ -288,6 +293,13 @@ mod tests {
             assert!(value.contains(",file="), "{value}");
         }
         assert_eq!(values(&arguments, "-fw_cfg").len(), 3);
+    }
+
+    #[test]
+    fn a_code_that_was_used_leaves_its_place() {
+        let spent = Machine { code_is_spent: true, ..machine() }.arguments();
+        assert!(values(&spent, "-fw_cfg")[0].ends_with("login.code,string=spent"), "{spent:?}");
+        assert_eq!(values(&spent, "-fw_cfg").len(), values(&machine().arguments(), "-fw_cfg").len());
     }
 
     #[test]

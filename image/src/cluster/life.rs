@@ -2,9 +2,9 @@
 
 use super::ask::{End, Report, Supervisor};
 use super::emulator::Accelerator;
-use super::{Cluster, lock};
+use super::{Cluster, lock, saved};
 use crate::exit::{Code, Failure};
-use crate::supervisor::{END, LOCK, LOG};
+use crate::supervisor::{END, LOCK, LOG, Order};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -110,7 +110,7 @@ pub async fn reach(cluster: &Cluster) -> Result<Option<Supervisor>> {
         if !runs() {
             return Ok(None);
         }
-        match supervise(cluster, None) {
+        match supervise(cluster, Order::Attach) {
             Ok(()) => {}
             Err(_) if !runs() => return Ok(None),
             Err(error) if Failure::of_kind(&error, Code::Taken) => {}
@@ -132,6 +132,10 @@ pub async fn running(cluster: &Cluster) -> Result<Supervisor> {
     if let Some(supervisor) = reach(cluster).await? {
         return Ok(supervisor);
     }
+    if saved::exists(cluster) {
+        let failure = Failure::new(Code::NoCluster, format!("cluster {:?} is suspended", cluster.name));
+        bail!(failure.advice(format!("skerry start --name {} lets it go on", cluster.name)));
+    }
     let how = last_end(cluster).map(|end| format!(": the machine {}", end.words())).unwrap_or_default();
     let failure = Failure::new(Code::NoCluster, format!("cluster {:?} is not running{how}", cluster.name));
     bail!(failure.advice(format!("skerry start --name {}", cluster.name)))
@@ -146,12 +150,11 @@ pub fn last_end(cluster: &Cluster) -> Option<End> {
     }
 }
 
-/// Starts a supervisor, detached from this command, and waits until it answers. With an accelerator it starts the
-/// machine, else it takes over the one that runs.
+/// Starts a supervisor, detached from this command, and waits until it answers.
 ///
 /// # Errors
 /// What the supervisor says when it cannot.
-pub fn supervise(cluster: &Cluster, launch: Option<Accelerator>) -> Result<()> {
+pub fn supervise(cluster: &Cluster, order: Order) -> Result<()> {
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(cluster.path(LOG));
     let log = log.with_context(|| format!("opening {}", cluster.path(LOG).display()))?;
     // What supervisors say is little; a log that has grown all the same begins anew.
@@ -163,8 +166,10 @@ pub fn supervise(cluster: &Cluster, launch: Option<Accelerator>) -> Result<()> {
     let program = std::env::current_exe().context("asking where this program lies")?;
     let mut command = Command::new(program);
     command.args(["supervise", &cluster.name]).current_dir(&cluster.folder);
-    if let Some(accelerator) = launch {
-        command.args(["--launch", accelerator.word()]);
+    match order {
+        Order::Attach => {}
+        Order::Launch(accelerator) => drop(command.args(["--launch", accelerator.word()])),
+        Order::Resume(accelerator) => drop(command.args(["--launch", accelerator.word(), "--resume"])),
     }
     command.stdin(Stdio::null()).stdout(tells).stderr(log);
     sys::launch::start_detached(&mut command)?;

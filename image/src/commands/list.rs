@@ -4,7 +4,7 @@ use super::status::state;
 use super::{Command, Context};
 use crate::cluster::ask::Report;
 use crate::cluster::settings::Settings;
-use crate::cluster::{Cluster, life};
+use crate::cluster::{Cluster, life, saved};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
@@ -52,6 +52,7 @@ async fn line(cluster: &Cluster) -> Line {
     };
     let (state, ports) = match asked.await {
         Ok(Some(report)) => (state(&report), report.forwards.iter().map(|forward| forward.host).collect()),
+        Ok(None) if saved::exists(cluster) => ("suspended", Vec::new()),
         Ok(None) => ("stopped", Vec::new()),
         Err(_) => ("unknown", Vec::new()),
     };

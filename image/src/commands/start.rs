@@ -1,6 +1,7 @@
 //! `skerry start`: makes a cluster and boots it, or finds that it runs; ends when it can be used.
 
 mod handed;
+mod resume;
 mod undo;
 
 pub use undo::cut;
@@ -17,6 +18,7 @@ use crate::cluster::wait::{Wait, not_up};
 use crate::cluster::{Cluster, access, context as kubeconfig, enter, life};
 use crate::exit::{Code, Failure};
 use crate::steps::Step;
+use crate::supervisor::Order;
 use crate::virtualbox::manage::{self, VirtualBox};
 use anyhow::{Context as _, Result, anyhow};
 use clap::parser::ValueSource;
@@ -45,15 +47,15 @@ pub const COMMAND: Command = Command {
     },
 };
 
-/// What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// What is waited for, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 enum Until {
-    /// Node, DNS and default account.
-    Ready,
-    /// The API, and credentials for it.
-    Api,
     /// Nothing but that the emulator runs.
     None,
+    /// The API, and credentials for it.
+    Api,
+    /// Node, DNS and default account.
+    Ready,
 }
 
 /// Options that describe a cluster. What a user prefers for them counts when one is made, and changes none that is there.
@@ -191,12 +193,24 @@ async fn is_up(cluster: &Cluster) -> bool {
     report.is_ok_and(|report| report.milestone("ready").is_some())
 }
 
+/// How the machine came to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// It ran already.
+    Ran,
+    /// It was booted.
+    Booted,
+    /// It went on from where it was suspended.
+    Resumed,
+}
+
 /// What came of it.
 struct Started {
     settings: Settings,
     kubeconfig: Option<PathBuf>,
     wait: Until,
     report: crate::cluster::ask::Report,
+    how: How,
 }
 
 async fn start(
@@ -217,20 +231,24 @@ async fn start(
     }
     undo.begin()?;
     let running = if cluster.exists() { life::reach(cluster).await? } else { None };
-    let (settings, supervisor) = match running {
+    let (settings, supervisor, how) = match running {
         Some(supervisor) => {
             let settings = Settings::read(cluster)?;
             if settings.clone().with(&arguments.wish(false)?, false)? != settings || !arguments.ca.is_empty() {
                 output.warn("the cluster runs already: other sizes count after skerry stop and skerry start");
             }
-            (settings, go_on(supervisor, cluster).await?)
+            (settings, go_on(supervisor, cluster).await?, How::Ran)
         }
         None => launch(arguments, context, cluster, undo).await?,
     };
     interrupt.check()?;
     let mut wait = Wait::begin(cluster, supervisor, deadline, interrupt).await?;
     let mut kubeconfig = None;
-    if arguments.wait != Until::None {
+    // One that goes on is there at once, and must be told the time.
+    let until = if how == How::Resumed { arguments.wait.max(Until::Api) } else { arguments.wait };
+    if until != Until::None {
+        // What has been reached long ago is no news.
+        let silent = how == How::Resumed;
         for (name, title, what) in [
             ("init", "Kernel", "the kernel to start its first program"),
             ("containerd", "Container runtime", "the container runtime"),
@@ -238,22 +256,30 @@ async fn start(
         ] {
             let step = Step::begin(output, title);
             wait.milestone(name, what).await?;
-            step.done("");
+            if !silent {
+                step.done("");
+            }
         }
         let step = Step::begin(output, "Access");
         enter::enter(cluster, settings.port, deadline, &context.interrupt).await?;
         kubeconfig = merge(context, cluster)?;
         step.done(&kubeconfig.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+        match how {
+            How::Resumed => resume::clock(context, cluster, deadline).await?,
+            // An earlier command may have been interrupted before it set the clock, or the host has slept.
+            How::Ran => resume::clock_again(cluster, output).await?,
+            How::Booted => {}
+        }
     }
-    if arguments.wait == Until::Ready {
+    if until == Until::Ready {
         let step = Step::begin(output, "Ready");
         wait.milestone("ready", "node, DNS and default account").await?;
         step.done("node, DNS, default account");
-        if settings.manifests.is_some() {
+        if settings.manifests.is_some() && how != How::Resumed {
             handed::wait(&mut wait, output).await?;
         }
     }
-    Ok(Started { settings, kubeconfig, wait: arguments.wait, report: wait.report })
+    Ok(Started { settings, kubeconfig, wait: until, report: wait.report, how })
 }
 
 /// A machine that the host's full disk has stopped runs on; any other does not mind.
@@ -271,7 +297,7 @@ async fn launch(
     context: &Context,
     cluster: &Cluster,
     undo: &mut Undo<'_>,
-) -> Result<(Settings, Supervisor)> {
+) -> Result<(Settings, Supervisor, How)> {
     let output = &context.output;
     let step = Step::begin(output, "Host");
     let known = if cluster.exists() { Some(Settings::read(cluster)?) } else { None };
@@ -303,9 +329,38 @@ async fn launch(
         known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(is_new)?, is_new)?;
     settings.port = port;
     settings.image.clone_from(&image.folder);
-    secrets(cluster)?;
     let (outward, warnings) = Outward::of_host(cluster, &arguments.ca, &settings.insecure)?;
     outward.write(cluster)?;
+    let outward = outward.describe();
+    let outward = if outward.is_empty() { outward } else { format!(", {outward}") };
+    let described = format!("{}{outward}", describe(&settings, accelerator));
+    let warn = || warnings.iter().for_each(|warning| output.warn(warning));
+    if settings.driver == Driver::Qemu
+        && let Some(note) = resume::decide(cluster, &settings, accelerator, &image, output)?
+    {
+        settings.write(cluster)?;
+        context.interrupt.check()?;
+        step.done(&described);
+        if let Some(supervisor) = resume::go_on(cluster, accelerator, &settings, &note, output).await? {
+            warn();
+            return Ok((settings, supervisor, How::Resumed));
+        }
+        return boot(context, cluster, undo, settings, accelerator).await;
+    }
+    step.done(&described);
+    warn();
+    boot(context, cluster, undo, settings, accelerator).await
+}
+
+/// Boots the machine.
+async fn boot(
+    context: &Context,
+    cluster: &Cluster,
+    undo: &mut Undo<'_>,
+    settings: Settings,
+    accelerator: Accelerator,
+) -> Result<(Settings, Supervisor, How)> {
+    secrets(cluster)?;
     match settings.driver {
         Driver::Qemu => {
             handed::write(&settings, &cluster.path(CONFIG_DISK))?;
@@ -319,13 +374,9 @@ async fn launch(
     settings.write(cluster)?;
     context.interrupt.check()?;
     undo.launched();
-    life::supervise(cluster, Some(accelerator))?;
-    let outward = outward.describe();
-    let outward = if outward.is_empty() { outward } else { format!(", {outward}") };
-    step.done(&format!("{}{outward}", describe(&settings, accelerator)));
-    warnings.iter().for_each(|warning| output.warn(warning));
+    life::supervise(cluster, Order::Launch(accelerator))?;
     match life::reach(cluster).await? {
-        Some(supervisor) => Ok((settings, supervisor)),
+        Some(supervisor) => Ok((settings, supervisor, How::Booted)),
         // It may have ended before anybody could ask it.
         None => {
             let how = life::last_end(cluster).map_or_else(|| "is gone".to_owned(), |end| end.words());
@@ -414,6 +465,7 @@ fn finish(context: &Context, cluster: &Cluster, started: &Started, took: Duratio
         "kubeconfig": started.kubeconfig.clone().unwrap_or_else(|| cluster.path(access::FILE)),
         "accelerator": started.report.accelerator,
         "seconds": seconds,
+        "resumed": started.how == How::Resumed,
         "milestones": started.report.milestones,
     });
     let name = &cluster.name;

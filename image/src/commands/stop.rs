@@ -3,7 +3,7 @@
 use super::{Command, Context, Named};
 use crate::cluster::ask::Supervisor;
 use crate::cluster::wait::Wait;
-use crate::cluster::{Cluster, life};
+use crate::cluster::{Cluster, life, saved};
 use crate::exit::{Code, Failure};
 use crate::steps::Step;
 use anyhow::Result;
@@ -41,7 +41,12 @@ async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     let _lock = cluster.lock()?;
     let answer = |was_running: bool| json!({"cluster": cluster.name, "was_running": was_running});
     let Some(mut supervisor) = life::reach(&cluster).await? else {
-        context.output.say(&format!("Cluster {:?} is not running.", cluster.name));
+        context.output.say(&match saved::exists(&cluster) {
+            true => {
+                format!("Cluster {0:?} is suspended and stays so: skerry start --name {0} lets it go on.", cluster.name)
+            }
+            false => format!("Cluster {:?} is not running.", cluster.name),
+        });
         return Ok(context.output.data("", &answer(false))?);
     };
     let step = Step::begin(&context.output, format!("Stopped {:?}", cluster.name));

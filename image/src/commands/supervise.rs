@@ -26,14 +26,22 @@ struct Arguments {
     /// Start the machine in this way, instead of taking over one that runs
     #[arg(long, value_parser = ["kvm", "tcg"])]
     launch: Option<String>,
+    /// Let the suspended machine go on instead of booting one
+    #[arg(long, requires = "launch")]
+    resume: bool,
 }
 
 fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()> {
     let cluster = Cluster::named(&arguments.name)?;
-    let order = match arguments.launch.as_deref() {
+    let accelerator = match arguments.launch.as_deref() {
+        None => None,
+        Some("kvm") => Some(Accelerator::Kvm),
+        Some(_) => Some(Accelerator::Tcg),
+    };
+    let order = match accelerator {
         None => Order::Attach,
-        Some("kvm") => Order::Launch(Accelerator::Kvm),
-        Some(_) => Order::Launch(Accelerator::Tcg),
+        Some(accelerator) if arguments.resume => Order::Resume(accelerator),
+        Some(accelerator) => Order::Launch(accelerator),
     };
     let mut ready = false;
     let done = context.runtime.block_on(supervisor::run(&cluster, order, || {

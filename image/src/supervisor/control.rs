@@ -1,7 +1,7 @@
 //! The control socket: what commands may ask, as `cluster::ask` lists it. Only the owner of the cluster's folder can
 //! reach it.
 
-use super::{Shared, log};
+use super::{Shared, log, suspend};
 use crate::cluster::Cluster;
 use crate::cluster::ask::SOCKET;
 use anyhow::{Context, Result};
@@ -40,6 +40,8 @@ enum Request {
     Credentials {},
     /// A port shall lead to Docker's.
     Docker {},
+    /// Save the memory and end the emulator.
+    Suspend {},
 }
 
 /// Opens the socket in the working folder, in place of what an earlier supervisor left.
@@ -87,13 +89,14 @@ async fn converse(shared: &Shared, stream: UnixStream) -> std::io::Result<()> {
             Err(error) => failure(&error),
             Ok(Request::Watch {}) => return watch(shared, write, read).await,
             Ok(Request::Console {}) => return console(shared, write, read).await,
+            Ok(Request::Suspend {}) => return suspend::converse(shared, write, read).await,
             Ok(request) => perform(shared, request).await.unwrap_or_else(|error| failure(&format!("{error:#}"))),
         };
         write.write_all(format!("{answer}\n").as_bytes()).await?;
     }
 }
 
-fn failure(error: &impl std::fmt::Display) -> Value {
+pub fn failure(error: &impl std::fmt::Display) -> Value {
     json!({"ok": false, "error": error.to_string()})
 }
 
@@ -112,7 +115,7 @@ async fn perform(shared: &Shared, request: Request) -> Result<Value> {
             Value::Null
         }
         Request::Docker {} => return docker(shared).await,
-        Request::Status {} | Request::Watch {} | Request::Console {} => {
+        Request::Status {} | Request::Watch {} | Request::Console {} | Request::Suspend {} => {
             return Ok(serde_json::to_value(&*shared.report.borrow())?);
         }
     };
@@ -129,8 +132,10 @@ async fn docker(shared: &Shared) -> Result<Value> {
     Ok(serde_json::to_value(&*report)?)
 }
 
-type Write = tokio::net::unix::OwnedWriteHalf;
-type Read = BufReader<tokio::net::unix::OwnedReadHalf>;
+/// Where answers go.
+pub type Write = tokio::net::unix::OwnedWriteHalf;
+/// Where requests come from.
+pub type Read = BufReader<tokio::net::unix::OwnedReadHalf>;
 
 /// Reports until the machine ends or the command goes.
 async fn watch(shared: &Shared, mut write: Write, mut read: Read) -> std::io::Result<()> {
@@ -171,7 +176,7 @@ async fn console(shared: &Shared, mut write: Write, mut read: Read) -> std::io::
 }
 
 /// Returns when the command has closed its side; it says nothing any more.
-async fn gone(read: &mut Read) {
+pub async fn gone(read: &mut Read) {
     let mut rest = [0; 64];
     while read.read(&mut rest).await.is_ok_and(|count| count > 0) {}
 }

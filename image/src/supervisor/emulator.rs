@@ -1,10 +1,11 @@
 //! The emulator as the supervisor holds it: started or taken over, let go, listened to, and judged when it has ended.
 
-use super::{END, log};
+use super::{END, log, suspend};
 use crate::cluster::ask::{End, Report};
-use crate::cluster::emulator::{Accelerator, Hardware, LOG, MONITOR, Machine, SERIAL_LOG};
+use crate::cluster::emulator::{Accelerator, CODE, Hardware, LOG, MONITOR, Machine, SERIAL_LOG};
 use crate::cluster::images::Image;
 use crate::cluster::qmp::{Event, Monitor};
+use crate::cluster::saved::{self, Identity};
 use crate::cluster::settings::{Driver, Settings};
 use crate::cluster::{Cluster, accelerator, life, outward, vmlinux};
 use crate::exit::{Code, Failure};
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -26,6 +27,8 @@ use tokio::sync::mpsc;
 const OPEN_WAIT: Duration = Duration::from_secs(30);
 /// Between two tries: nothing tells of its coming.
 const OPEN_LOOK: Duration = Duration::from_millis(10);
+/// How long the emulator may take to read the memory: gigabytes from a slow disk.
+const TAKE_WAIT: Duration = Duration::from_secs(600);
 
 /// How long the rate of the time stamp counter is measured: at a microsecond of doubt, to 20 parts in a million.
 const COUNTER_SPAN: Duration = Duration::from_millis(50);
@@ -85,7 +88,62 @@ impl Emulator {
     /// # Errors
     /// In the emulator's own words when it does not start.
     pub async fn launch(cluster: &Cluster, settings: &Settings, accelerator: Accelerator) -> Result<(Self, Report)> {
-        clean(cluster)?;
+        // A machine that boots makes memory of an earlier one worthless.
+        saved::discard(cluster)?;
+        clean(cluster, &[SERIAL_LOG, super::console::MILESTONES])?;
+        Self::spawn(cluster, settings, accelerator, None).await
+    }
+
+    /// Starts it with the memory of a suspended machine, stopped. When this returns, the memory is in the emulator and
+    /// nowhere else: whatever becomes of it, nobody goes on from there a second time.
+    ///
+    /// # Errors
+    /// In the emulator's own words when it does not take the memory, which is then still there.
+    pub async fn resume(cluster: &Cluster, settings: &Settings, accelerator: Accelerator) -> Result<(Self, Report)> {
+        clean(cluster, &[])?;
+        let memory = File::open(cluster.path(saved::MEMORY)).context("opening the saved memory")?;
+        let (mut emulator, report) = Self::spawn(cluster, settings, accelerator, Some(memory)).await?;
+        if let Err(error) = emulator.take_memory(cluster).await {
+            emulator.give_up(cluster).await;
+            return Err(error);
+        }
+        if let Err(error) = saved::discard(cluster) {
+            emulator.give_up(cluster).await;
+            return Err(error);
+        }
+        Ok((emulator, report))
+    }
+
+    /// Reads the memory that is the emulator's standard input.
+    async fn take_memory(&mut self, cluster: &Cluster) -> Result<()> {
+        suspend::tell_of_migration(&self.monitor).await?;
+        self.monitor.run("migrate-incoming", json!({"uri": "fd:0"})).await?;
+        let taken = async {
+            loop {
+                let Some(event) = self.events.recv().await else { return Err(refused(cluster)) };
+                match event.data["status"].as_str() {
+                    Some("completed") if event.name == "MIGRATION" => return Ok(()),
+                    Some("failed") if event.name == "MIGRATION" => bail!("the emulator does not take the memory"),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(TAKE_WAIT, taken).await.context("the emulator reads the memory without end")?
+    }
+
+    /// Ends one that must not run.
+    async fn give_up(&self, cluster: &Cluster) {
+        let _ = nix::sys::signal::kill(pid_of(self.pid), nix::sys::signal::Signal::SIGKILL);
+        self.process.gone().await;
+        forget(cluster);
+    }
+
+    async fn spawn(
+        cluster: &Cluster,
+        settings: &Settings,
+        accelerator: Accelerator,
+        memory: Option<File>,
+    ) -> Result<(Self, Report)> {
         let append = |name: &str| {
             let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(cluster.path(name));
             opened.with_context(|| format!("opening {}", cluster.path(name).display()))
@@ -97,7 +155,11 @@ impl Emulator {
             Driver::Virtualbox => virtualbox(cluster)?,
         };
         command.current_dir(&cluster.folder);
-        command.stdin(Stdio::null()).stdout(words.try_clone()?).stderr(words);
+        match memory {
+            None => command.stdin(Stdio::null()),
+            Some(memory) => command.args(["-incoming", "defer"]).stdin(memory),
+        };
+        command.stdout(words.try_clone()?).stderr(words);
         let started_ms = life::now_ms();
         let pid = sys::launch::start_detached(&mut command)?;
         let running = life::Running::of(pid, started_ms, accelerator)?;
@@ -121,12 +183,29 @@ impl Emulator {
         };
         log("taking over a machine that runs");
         let emulator = Self::open(cluster, running.pid, false).await?;
+        emulator.settle(cluster).await?;
         let mut report = report(&running, settings);
         let status = emulator.monitor.run("query-status", json!({})).await?;
         if status["status"] == "io-error" {
             report.paused = Some("the host's disk was full or failed: skerry start tries again".to_owned());
         }
         Ok((emulator, report))
+    }
+
+    /// Brings a machine to run whose supervisor died while it started it, saved its memory or took that back.
+    async fn settle(&self, cluster: &Cluster) -> Result<()> {
+        let status = self.monitor.run("query-status", json!({})).await?;
+        match status["status"].as_str().unwrap_or_default() {
+            "inmigrate" => {
+                // It has not run yet: whoever comes next may begin again.
+                self.give_up(cluster).await;
+                bail!("the machine was about to go on from its memory when its supervisor died");
+            }
+            "prelaunch" | "paused" | "finish-migrate" | "postmigrate" => {
+                suspend::take_back(&self.monitor, cluster).await
+            }
+            _ => saved::discard(cluster),
+        }
     }
 
     async fn open(cluster: &Cluster, pid: u32, is_child: bool) -> Result<Self> {
@@ -216,8 +295,10 @@ fn qemu(cluster: &Cluster, settings: &Settings, accelerator: Accelerator) -> Res
         port: settings.port,
         accelerator,
         append: &settings.words(),
+        code_is_spent: !cluster.path(CODE).exists(),
         handed: &outward::handed(cluster),
     };
+    Identity::of(cluster, settings, accelerator, &emulator, &image)?.launched(cluster)?;
     let mut command = Command::new(&emulator.program);
     command.args(machine.arguments());
     Ok(command)
@@ -251,9 +332,9 @@ fn report(running: &life::Running, settings: &Settings) -> Report {
     }
 }
 
-/// Removes what an earlier machine left.
-fn clean(cluster: &Cluster) -> Result<()> {
-    for name in [MONITOR, SERIAL_LOG, LOG, END, super::console::MILESTONES, life::RUNNING] {
+/// Removes what an earlier machine left, and what it said unless it goes on.
+fn clean(cluster: &Cluster, more: &[&str]) -> Result<()> {
+    for name in [MONITOR, LOG, END, life::RUNNING].iter().chain(more) {
         match std::fs::remove_file(cluster.path(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("removing {}", cluster.path(name).display()));

@@ -4,7 +4,7 @@ use super::{Found, fail, failed, ok, warn};
 use crate::cluster::ask::{Report, Supervisor};
 use crate::cluster::life::{Running, last_end};
 use crate::cluster::settings::Settings;
-use crate::cluster::{Cluster, access, lock, place};
+use crate::cluster::{Cluster, access, lock, place, saved};
 use crate::commands::status::state;
 use crate::supervisor::LOCK;
 use pki::kubeconfig;
@@ -35,6 +35,7 @@ async fn one(cluster: &Cluster) -> Found {
     let runs = Running::read(cluster).is_some_and(|running| running.is_alive());
     if !runs {
         return match last_end(cluster) {
+            _ if saved::exists(cluster) => ok(format!("{name} is suspended: skerry start lets it go on")),
             Some(end) => ok(format!("{name} is stopped: the machine {}", end.words())),
             None => ok(format!("{name} is stopped")),
         };
