@@ -23,6 +23,7 @@ mod serve;
 mod shop;
 mod smoke;
 mod streams;
+mod suspend;
 mod virtualbox;
 
 use runner::Scenario;
@@ -32,6 +33,7 @@ use tests::harness;
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "smoke", arguments: &[], parts: &[smoke::STEPS] },
     Scenario { name: "microvm", arguments: microvm::ARGUMENTS, parts: &[microvm::STEPS] },
+    Scenario { name: "suspend", arguments: &[], parts: &[suspend::STEPS] },
     Scenario { name: "docker", arguments: docker::ARGUMENTS, parts: &[docker::STEPS] },
     Scenario { name: "metrics", arguments: &[], parts: &[metrics::STEPS] },
     Scenario { name: "local", arguments: &[], parts: &[local::STEPS] },

@@ -80,6 +80,11 @@ impl Machine {
         self.skerry(&["status"], COMMAND)
     }
 
+    /// The folder of the image.
+    pub fn image(&self) -> PathBuf {
+        self.built.image.clone()
+    }
+
     /// The file of the state disk.
     pub fn state_disk(&self) -> PathBuf {
         self.cluster().join("state.raw")

@@ -1,0 +1,184 @@
+//! A machine that is suspended and goes on: everything in it is as before, but for the time; and memory that must not be
+//! used again is not.
+
+use crate::harness::{Machine, eventually, get, promptly};
+use crate::runner::{Step, steps};
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// In this order.
+pub const STEPS: &[Step] = steps![
+    a_suspended_machine_goes_on_with_its_containers_and_the_right_time,
+    what_only_asks_leaves_a_suspended_cluster_alone,
+    memory_is_used_once_and_a_machine_that_is_killed_afterwards_boots,
+    a_suspended_machine_boots_when_the_image_is_newer_and_says_so,
+    memory_that_was_cut_short_is_told_and_the_cluster_boots,
+];
+
+/// One pod's start, emulated.
+const POD: Duration = Duration::from_secs(240);
+/// What a port may take to answer on the host.
+const APPEAR: Duration = Duration::from_secs(60);
+/// How far an object's birth may be from our time: it has whole seconds, and a busy host is late.
+const CLOCK: u64 = 3;
+/// The time that passes while it is suspended: much more than the difference that is allowed.
+const AWAY: Duration = Duration::from_secs(15);
+/// Where the pod's Service is.
+const DOOR: u16 = 30231;
+
+/// A Deployment whose probes would end a container that cannot answer for two seconds, and its Service.
+const PODS: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: web
+        image: shop.local/tools:v1
+        command: [sh, -c, 'mkdir /www && echo rock > /www/index.html && exec httpd -f -p 8080 -h /www']
+        readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, failureThreshold: 2}
+        livenessProbe: {tcpSocket: {port: 8080}, periodSeconds: 5, failureThreshold: 2}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30231}]}
+";
+
+fn door() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, DOOR).into()
+}
+
+fn serves() {
+    promptly("the Service answers", APPEAR, || get(door(), "/").is_ok_and(|reply| reply.body == "rock"));
+}
+
+/// Identity, container and restarts of each pod.
+fn pods(machine: &Machine) -> String {
+    let one = "{.metadata.uid} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}";
+    machine.kubectl(&["get", "pods", "-o", &format!("jsonpath={{range .items[*]}}{one} {{end}}")])
+}
+
+fn suspend(machine: &Machine) -> Duration {
+    let began = Instant::now();
+    machine.tell(&["suspend"]);
+    began.elapsed()
+}
+
+/// The difference of an object's birth, which is the machine's time, to ours.
+fn difference(machine: &Machine, name: &str) -> u64 {
+    machine.kubectl(&["create", "configmap", name]);
+    let born = machine.value("default", &format!("configmap/{name}"), "{.metadata.creationTimestamp}");
+    let born: jiff::Timestamp = born.parse().expect("a time");
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs();
+    u64::try_from(born.as_second()).expect("later than 1970").abs_diff(ours)
+}
+
+fn a_suspended_machine_goes_on_with_its_containers_and_the_right_time(machine: &Machine) {
+    machine.load_images();
+    machine.kubectl_given(POD, &["apply", "-f", "-"], PODS);
+    machine.kubectl_within(POD, &["wait", "--for=condition=Available", "deployment/web", "--timeout=230s"]);
+    serves();
+    let before = pods(machine);
+    let ready = machine.value("", "node/skerry", "{.status.conditions[?(@.type=='Ready')].lastTransitionTime}");
+    let left = suspend(machine);
+    assert!(TcpStream::connect(door()).is_err(), "its ports are nobody's while it is suspended");
+    // The time must pass: it is what the machine does not see.
+    std::thread::sleep(AWAY);
+    let began = Instant::now();
+    let told = machine.start();
+    println!("suspended after {:.1} s, back after {:.1} s", left.as_secs_f64(), began.elapsed().as_secs_f64());
+    assert_eq!(told["resumed"], true, "{told}");
+    assert!(difference(machine, "after") <= CLOCK, "{}", machine.console());
+    assert!(machine.console().contains("the wall clock was"), "{}", machine.console());
+    serves();
+    // Watches go on: what is new becomes a pod that runs.
+    machine.kubectl(&["scale", "deployment/web", "--replicas=2"]);
+    eventually("another pod serves, too", POD, || {
+        let count = machine.value("default", "deployment/web", "{.status.readyReplicas}");
+        if count == "2" { Ok(()) } else { Err(count) }
+    });
+    let after = pods(machine);
+    assert!(before.split(' ').all(|word| after.contains(word)), "{before} became {after}");
+    let still = machine.value("", "node/skerry", "{.status.conditions[?(@.type=='Ready')].lastTransitionTime}");
+    assert_eq!(still, ready, "the node was not ready in between");
+    machine.kubectl(&["scale", "deployment/web", "--replicas=1"]);
+}
+
+fn what_only_asks_leaves_a_suspended_cluster_alone(machine: &Machine) {
+    suspend(machine);
+    let status = machine.try_status();
+    assert_eq!(status.code, Some(4), "{}", status.out);
+    assert!(status.out.contains("is suspended"), "{}", status.out);
+    let list = machine.ask(&["list"]);
+    let states: Vec<&Value> =
+        list.as_array().into_iter().flatten().filter(|line| line["cluster"] == "suspend").collect();
+    assert_eq!(states[0]["state"], "suspended", "{list}");
+    machine.tell(&["stop"]);
+    machine.tell(&["suspend"]);
+    assert_eq!(machine.start()["resumed"], true);
+    assert_eq!(machine.start()["resumed"], false, "one that runs is found");
+}
+
+fn memory_is_used_once_and_a_machine_that_is_killed_afterwards_boots(machine: &Machine) {
+    suspend(machine);
+    assert_eq!(machine.start()["resumed"], true);
+    machine.kubectl(&["create", "configmap", "acknowledged"]);
+    machine.cut_power();
+    assert_eq!(machine.start()["resumed"], false);
+    assert_eq!(machine.value("default", "configmap/acknowledged", "{.metadata.name}"), "acknowledged");
+    // Whoever watches over a machine that went on can be replaced like any other.
+    suspend(machine);
+    machine.start();
+    machine.kill_supervisor();
+    serves();
+    assert_eq!(machine.status()["state"], "ready");
+}
+
+fn a_suspended_machine_boots_when_the_image_is_newer_and_says_so(machine: &Machine) {
+    machine.kubectl(&["create", "configmap", "lasting"]);
+    let newer = newer_image(machine);
+    suspend(machine);
+    let outcome = machine.try_start(&["--image", newer.to_str().expect("a path of letters")]);
+    assert!(outcome.is_good(), "{}{}", outcome.out, outcome.err);
+    assert!(
+        outcome.err.contains("cannot be used (the image is another one now): the cluster boots"),
+        "{}",
+        outcome.err
+    );
+    assert!(outcome.out.contains("\"resumed\":false"), "{}", outcome.out);
+    assert_eq!(machine.value("default", "configmap/lasting", "{.metadata.name}"), "lasting");
+}
+
+/// The same image with another checksum of its root.
+fn newer_image(machine: &Machine) -> PathBuf {
+    let (from, room) = (machine.image(), machine.room());
+    for name in ["bzImage", "root.erofs"] {
+        symlink(from.join(name), room.join(name)).expect("a link");
+    }
+    let text = std::fs::read(from.join("manifest.json")).expect("a manifest");
+    let mut manifest: Value = serde_json::from_slice(&text).expect("JSON");
+    manifest["files"]["root.erofs"]["sha256"] = "0".repeat(64).into();
+    std::fs::write(room.join("manifest.json"), manifest.to_string()).expect("a file");
+    room
+}
+
+fn memory_that_was_cut_short_is_told_and_the_cluster_boots(machine: &Machine) {
+    suspend(machine);
+    let memory = machine.state_disk().with_file_name("memory.saved");
+    let file = std::fs::File::options().write(true).open(&memory).expect("the memory");
+    file.set_len(file.metadata().expect("a size").len() / 2).expect("a shorter file");
+    let outcome = machine.try_start(&[]);
+    assert!(outcome.is_good(), "{}{}", outcome.out, outcome.err);
+    assert!(outcome.err.contains("the suspended memory cannot be used"), "{}", outcome.err);
+    assert!(!memory.exists());
+    assert_eq!(machine.value("default", "configmap/lasting", "{.metadata.name}"), "lasting");
+}
