@@ -1,5 +1,5 @@
-//! What a user of the host command waits for: a start with a new cluster and with one that was stopped, a stop, and a new
-//! Service's way to localhost.
+//! What a user of the host command waits for: a start with a new cluster, with one that was stopped and one that was
+//! suspended, a stop, a suspension, and a new Service's way to localhost.
 
 use super::Bench;
 use super::figures::{median, spread};
@@ -31,25 +31,24 @@ const POD_NAME: &str = "bench-web";
 
 pub fn measure(bench: &mut Bench) -> Result<()> {
     for lane in LANES {
-        let (mut cold, mut warm, mut stops) = (Vec::new(), Vec::new(), Vec::new());
+        let mut times: [Vec<Duration>; 5] = Default::default();
         for number in 1..=bench.wish.boots {
-            let what = format!("start, stop and start {number} of {}", lane.name);
-            if let Some(times) = bench.attempt(&what, |bench| round(bench, lane)) {
-                cold.push(times[0]);
-                stops.push(times[1]);
-                warm.push(times[2]);
+            let what = format!("start, stop, start, suspend and start {number} of {}", lane.name);
+            if let Some(round) = bench.attempt(&what, |bench| round(bench, lane)) {
+                times.iter_mut().zip(round).for_each(|(times, time)| times.push(time));
             }
         }
-        for (what, times) in
-            [("skerry start, new cluster", &cold), ("skerry start, stopped cluster", &warm), ("skerry stop", &stops)]
-        {
+        for (what, times) in ROUND.iter().zip(&times) {
             if let Some(text) = spread(times) {
                 bench.note(format!("{what}, {}, min / median / max of {}", lane.name, times.len()), text);
             }
         }
-        if let (Some(cold), Some(warm)) = (median(&cold), median(&warm)) {
-            let ratio = format!("{:.2}", warm.as_secs_f64() / cold.as_secs_f64());
-            bench.note(format!("warm start against a cold one, {}", lane.name), ratio);
+        let [cold, _, stopped, _, suspended] = &times;
+        for (what, warm) in [("stopped", stopped), ("suspended", suspended)] {
+            if let (Some(cold), Some(warm)) = (median(cold), median(warm)) {
+                let ratio = format!("{:.2}", warm.as_secs_f64() / cold.as_secs_f64());
+                bench.note(format!("start of a {what} cluster against a new one, {}", lane.name), ratio);
+            }
         }
     }
     bench.attempt("new Services on localhost", doors);
@@ -57,20 +56,32 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Cold start, stop and warm start, on the clock of whoever typed them.
-fn round(bench: &mut Bench, lane: &Lane) -> Result<[Duration; 3]> {
+/// What a round measures, in order.
+const ROUND: [&str; 5] = [
+    "skerry start, new cluster",
+    "skerry stop",
+    "skerry start, stopped cluster",
+    "skerry suspend",
+    "skerry start, suspended cluster",
+];
+
+/// One round, on the clock of whoever typed it.
+fn round(bench: &mut Bench, lane: &Lane) -> Result<[Duration; 5]> {
     bench.forget_machine();
     let began = Instant::now();
     let machine = Machine::boot_with(super::NAME, lane.arguments);
     let cold = began.elapsed();
-    let began = Instant::now();
-    machine.stop();
-    let stop = began.elapsed();
-    let began = Instant::now();
-    machine.start();
-    let warm = began.elapsed();
+    let timed = |act: &dyn Fn()| {
+        let began = Instant::now();
+        act();
+        began.elapsed()
+    };
+    let stop = timed(&|| drop(machine.stop()));
+    let stopped = timed(&|| drop(machine.start()));
+    let suspend = timed(&|| drop(machine.tell(&["suspend"])));
+    let suspended = timed(&|| drop(machine.start()));
     bench.machine = Some(machine);
-    Ok([cold, stop, warm])
+    Ok([cold, stop, stopped, suspend, suspended])
 }
 
 /// From the moment at which the API has taken a Service until a page comes from 127.0.0.1.
