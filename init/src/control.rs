@@ -5,7 +5,8 @@
 //! `{"do":"finish","verdict":"passed"|"failed"|"timeout"|"invalid","why":"…"}` (an end that tells how Jobs ended),
 //! `{"do":"say","text":"…"}` (a line on every console), `{"do":"show","text":"…"}` (on screens only, never on a serial
 //! line: what only somebody before the machine may read), `{"do":"clock","ms":…}` (the wall clock has stood still: set it
-//! to so many milliseconds since 1970, never back), and from `node` `{"milestone":"api"|"node"|"ready"|…, …}` whose other fields go to the serial line as they are.
+//! to so many milliseconds since 1970, never back), and from `node` `{"do":"bridged"}` (Docker may start) and
+//! `{"milestone":"api"|"node"|"ready"|…, …}` whose other fields go to the serial line as they are.
 //! Answers: `{"ok":true, …}` or `{"ok":false,"error":"…"}`.
 
 use crate::console::Console;
@@ -61,11 +62,14 @@ enum Request {
     Reboot {},
     Crash {},
     Finish { verdict: Verdict, why: String },
+    Bridged {},
     Say { text: String },
     Show { text: String },
     Clock { ms: u64 },
 }
 
+/// What is ready once `node` has made what Docker stands on.
+pub const BRIDGE: &str = "bridge";
 /// Milestones that `node` may report.
 const MILESTONES: &[&str] = &["api", "node", "ready", "image", "manifest", "manifests", "job"];
 
@@ -164,6 +168,10 @@ fn perform(control: &Control, request: Request) -> Value {
         Request::Reboot {} => end(Kind::Restart, "asked to"),
         Request::Crash {} => end(Kind::Crash, "asked to"),
         Request::Finish { verdict, why } => end(verdict.kind(), &why),
+        Request::Bridged {} => {
+            control.readiness.set(BRIDGE);
+            json!({"ok": true})
+        }
         Request::Say { text } => {
             control.console.say(&text);
             json!({"ok": true})
@@ -278,6 +286,13 @@ mod tests {
         assert_eq!(answer(&control, br#"{"milestone":"ready","pods":3}"#)["ok"], true);
         assert!(control.readiness.has("ready"));
         assert_eq!(answer(&control, br#"{"do":"status"}"#)["ready"], true);
+    }
+
+    #[test]
+    fn docker_may_start_before_the_cluster_is_ready() {
+        let (control, _asked) = control();
+        assert_eq!(answer(&control, br#"{"do":"bridged"}"#)["ok"], true);
+        assert!(control.readiness.has(BRIDGE) && !control.readiness.has("ready"));
     }
 
     #[test]

@@ -143,8 +143,9 @@ pub const TABLE: &[Service] = &[
         ],
         // For the resolver of networks that users make, inside the containers: the machine has nft and no iptables.
         environment: &[("DOCKER_FIREWALL_BACKEND", "nftables")],
-        // Ready means that docker0 and the way to the engine are there.
-        needs: &["containerd", "ready"],
+        // `bridge`: docker0 and the way to the engine are there. Not that the node is Ready, for what runs the pods may
+        // itself be a container of Docker.
+        needs: &["containerd", crate::control::BRIDGE],
         ready: Ready::Started,
         start: Start::Connection("/run/docker.sock"),
         rest: Some(Rest {
@@ -290,8 +291,10 @@ mod tests {
 
     #[test]
     fn a_service_needs_only_what_the_boot_or_another_service_makes_ready() {
-        let made: Vec<&str> =
-            ["disk", "network", "ready"].into_iter().chain(TABLE.iter().map(|service| service.name)).collect();
+        let made: Vec<&str> = ["disk", "network", crate::control::BRIDGE]
+            .into_iter()
+            .chain(TABLE.iter().map(|service| service.name))
+            .collect();
         for service in TABLE {
             for need in service.needs {
                 assert!(made.contains(need) && *need != service.name, "{} needs {need}", service.name);

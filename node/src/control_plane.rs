@@ -108,6 +108,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
         tasks.extend(
             parts::start(&Around { settings, server: &server, pki: &pki, registry: Arc::default(), pid1 }).await?,
         );
+        pid1.bridged();
     }
     tasks.push(tokio::spawn(renewal::keep(pki.clone(), server.stopping.clone())));
     tasks.push(listener);

@@ -52,6 +52,11 @@ impl Pid1 {
         self.send(Value::Object(message));
     }
 
+    /// Tells that Docker may start: its bridge and its way to the engine are there.
+    pub fn bridged(&self) {
+        self.send(json!({"do": "bridged"}));
+    }
+
     /// Says a line on every console, the serial one among them: nothing secret.
     pub fn say(&self, text: &str) {
         self.send(json!({"do": "say", "text": text}));
