@@ -3,7 +3,7 @@
 
 use super::reply::{Code, Failure, VERSIONS, newest};
 use crate::cidr::Cidr;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,9 +81,14 @@ pub struct Config {
     pub state: PathBuf,
     #[serde(default)]
     runtime_config: Runtime,
-    /// What is still in use, in GC; nothing in other commands.
-    #[serde(rename = "cni.dev/valid-attachments")]
+    /// What is still in use, in GC; nothing in other commands. An engine without any says `null`, as Go writes a list
+    /// that was never begun.
+    #[serde(rename = "cni.dev/valid-attachments", default, deserialize_with = "listed")]
     pub known: Option<Vec<Known>>,
+}
+
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Known>>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 
 fn bridge() -> String {

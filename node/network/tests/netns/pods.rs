@@ -68,6 +68,9 @@ fn gc_removes_what_the_runtime_does_not_know() {
     assert!(machine.cni("CHECK", "a", json!({})).is_err());
     assert_eq!(machine.cni("CHECK", "b", json!({})), Ok(Value::Null));
     assert_eq!(machine.cni("GC", "", json!({})).unwrap_err()["code"], json!(7));
+    // CRI-O without a pod.
+    assert_eq!(machine.cni("GC", "", json!({"cni.dev/valid-attachments": null})), Ok(Value::Null));
+    assert!(machine.cni("CHECK", "b", json!({})).is_err());
 }
 
 #[test]
