@@ -171,19 +171,16 @@ impl Cri {
         })
     }
 
-    /// What happens to containers and sandboxes from now on. The stream has no time limit: silence is normal. It ends
-    /// when the engine does; then list everything and ask again.
+    /// What happens to containers and sandboxes from now on. Neither the stream nor its beginning has a time limit: an
+    /// engine answers with its first event, and silence is normal. It ends when the engine does; then list everything
+    /// and ask again.
     ///
     /// # Errors
-    /// When the engine does not answer or has no events (`Unimplemented` before containerd 1.7).
+    /// When there is no engine or it has no events (`Unimplemented` before containerd 1.7).
     pub async fn events(&self) -> Result<Streaming<v1::ContainerEventResponse>> {
         let mut client = self.runtime.clone();
-        let asked = tokio::time::timeout(CALL_WAIT, client.get_container_events(v1::GetEventsRequest {})).await;
-        match asked {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(Error::of("GetContainerEvents", &status)),
-            Err(_) => Err(Error::late("GetContainerEvents", CALL_WAIT)),
-        }
+        let asked = client.get_container_events(v1::GetEventsRequest {}).await;
+        asked.map(tonic::Response::into_inner).map_err(|status| Error::of("GetContainerEvents", &status))
     }
 }
 

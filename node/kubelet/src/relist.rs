@@ -11,13 +11,14 @@ use crate::{labels, purge, rotate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
 
 /// How often everything is looked at although events come: an event may be lost when the engine's buffer is full.
 pub const NET: Duration = Duration::from_secs(60);
-/// How often everything is looked at when the engine has no events (containerd before 1.7): upstream's relist period.
+/// How often everything is looked at when the engine has no events (containerd before 1.7; CRI-O, unless its
+/// `enable_pod_events` is set): upstream's relist period.
 pub const WITHOUT_EVENTS: Duration = Duration::from_secs(1);
 /// The wait before the engine is asked again after its stream broke off; it restarts in a second or two.
 pub const RECONNECT: Duration = Duration::from_millis(500);
@@ -38,57 +39,65 @@ pub struct Relist {
 impl Relist {
     /// Watches until told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        let mut picture = Picture::new();
+        let due = Notify::new();
         tokio::select! {
             () = stop.cancelled() => (),
-            () = self.watch(&mut picture) => (),
+            () = self.listen(&due) => (),
+            () = self.look_on(&due) => (),
         }
     }
 
-    async fn watch(&self, picture: &mut Picture) {
+    /// Follows the engine's events for ever. After each pause a look is due: what happened in it was not told.
+    async fn listen(&self, due: &Notify) {
+        loop {
+            let heard = self.follow().await;
+            tokio::time::sleep(if heard { RECONNECT } else { WITHOUT_EVENTS }).await;
+            due.notify_one();
+        }
+    }
+
+    /// Looks at everything when it is due and at intervals, for ever. It never waits for the events: the engine may
+    /// answer with the first one and not before.
+    async fn look_on(&self, due: &Notify) {
+        let mut picture = Picture::new();
         let mut tidied = None::<Instant>;
         loop {
-            // The stream first: what happens between the two is then not lost.
-            let events = self.ctx.cri.events().await;
-            self.look(picture).await;
+            self.look(&mut picture).await;
             if tidied.is_none_or(|at| at.elapsed() >= NET) {
                 tidied = Some(Instant::now());
                 self.tidy().await;
             }
-            match events {
-                Ok(events) => {
-                    self.follow(events).await;
-                    tokio::time::sleep(RECONNECT).await;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "the engine has no events");
-                    tokio::time::sleep(WITHOUT_EVENTS).await;
-                }
+            tokio::select! {
+                () = due.notified() => (),
+                () = tokio::time::sleep(NET) => (),
             }
         }
     }
 
-    /// Wakes workers until the stream ends or it is time to look at everything.
-    async fn follow(&self, mut events: Streaming<v1::ContainerEventResponse>) {
-        let net = tokio::time::sleep(NET);
-        tokio::pin!(net);
+    /// Wakes workers until the engine's stream ends; whether it told of anything.
+    async fn follow(&self) -> bool {
+        let mut events = match self.ctx.cri.events().await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::debug!(%error, "the engine has no events");
+                return false;
+            }
+        };
+        let mut heard = false;
         loop {
-            let event = tokio::select! {
-                () = &mut net => return,
-                event = events.message() => event,
-            };
-            match event {
+            match events.message().await {
                 Ok(Some(event)) => {
+                    heard = true;
                     let metadata = event.pod_sandbox_status.and_then(|status| status.metadata);
                     match metadata {
                         Some(metadata) => self.pods.look(&metadata.uid),
                         None => self.pods.look_at_all(),
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return heard,
                 Err(status) => {
                     tracing::info!(%status, "the engine's events broke off");
-                    return;
+                    return heard;
                 }
             }
         }
