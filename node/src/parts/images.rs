@@ -1,10 +1,12 @@
-//! The machine's images: the sandbox image is seen to before pods need it, and images go when the disk fills.
+//! The machine's images: the sandbox image is seen to before pods need it, and images go when the disk fills, those of
+//! another engine too.
 
 use super::Around;
 use crate::components::keep;
 use client::backoff::Backoff;
+use kubelet::cri::Cri;
 use kubelet::images::garbage::Policy;
-use kubelet::images::{Collector, Images};
+use kubelet::images::{Collector, Foreign, Images};
 use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -18,7 +20,7 @@ const STORED: &str = "/var/lib/containerd";
 /// Waits until the engine answers; it starts beside us.
 const ENGINE: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) };
 
-/// Starts both.
+/// Starts all of it.
 pub fn start(around: &Around<'_>) -> Vec<JoinHandle<()>> {
     let stop = around.server.stopping.clone();
     let sandbox = {
@@ -44,12 +46,36 @@ pub fn start(around: &Around<'_>) -> Vec<JoinHandle<()>> {
             }
         }
     });
-    vec![sandbox, collector]
+    let foreign = (around.settings.runtime != Path::new(SOCKET)).then(|| foreign(around));
+    [sandbox, collector].into_iter().chain(foreign).collect()
 }
 
-/// Waits for the engine's socket, so that neither of the two asks at intervals while it starts.
+/// Collects the images of the engine that runs the pods, when that is not the machine's own.
+fn foreign(around: &Around<'_>) -> JoinHandle<()> {
+    let (socket, stop) = (around.settings.runtime.clone(), around.server.stopping.clone());
+    keep("foreign-image-collector", stop.clone(), move || {
+        let (socket, stop) = (socket.clone(), stop.clone());
+        async move {
+            let cri = match Cri::new(&socket) {
+                Ok(cri) => cri,
+                Err(error) => return tracing::error!(%error, "the other engine's images are not collected"),
+            };
+            let collector = Foreign::new(cri, Policy::default());
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = async { listens(&socket).await; collector.run(|plan| tracing::info!(?plan, "images were collected")).await } => {}
+            }
+        }
+    })
+}
+
 async fn engine() {
-    if let Err(error) = sys::listening::accepts(Path::new(SOCKET)).await {
+    listens(Path::new(SOCKET)).await;
+}
+
+/// Waits for an engine's socket, so that nobody asks at intervals while it starts.
+async fn listens(socket: &Path) {
+    if let Err(error) = sys::listening::accepts(socket).await {
         tracing::info!(%error, "the container engine's socket cannot be watched");
     }
 }
