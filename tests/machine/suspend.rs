@@ -141,6 +141,8 @@ fn memory_is_used_once_and_a_machine_that_is_killed_afterwards_boots(machine: &M
     machine.kill_supervisor();
     serves();
     assert_eq!(machine.status()["state"], "ready");
+    // The boots that follow need not wait for it.
+    machine.kubectl(&["delete", "deployment/web", "service/web"]);
 }
 
 fn a_suspended_machine_boots_when_the_image_is_newer_and_says_so(machine: &Machine) {

@@ -132,7 +132,7 @@ pub async fn clock(context: &Context, cluster: &Cluster, deadline: Instant) -> R
 pub async fn clock_again(cluster: &Cluster, output: &Output) -> Result<()> {
     let api = Api::of(cluster)?;
     match tokio::task::spawn_blocking(move || set_clock(&api)).await? {
-        Err(error) if !error.downcast_ref::<Answered>().is_some_and(|answered| answered.code == 404) => {
+        Err(error) if error.downcast_ref::<Answered>().is_none_or(|answered| answered.code != 404) => {
             output.warn(&format!("setting the machine's clock: {error:#}"));
         }
         Err(_) | Ok(0) => {}
