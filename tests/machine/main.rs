@@ -9,6 +9,7 @@ mod ci;
 mod dashboard;
 mod disk;
 mod docker;
+mod engine;
 mod faults;
 mod lifecycle;
 mod listeners;
@@ -31,15 +32,22 @@ use tests::harness;
 
 /// Every scenario. In `shop`, what takes the shop away comes last.
 const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "smoke", arguments: &[], parts: &[smoke::STEPS] },
-    Scenario { name: "microvm", arguments: microvm::ARGUMENTS, parts: &[microvm::STEPS] },
-    Scenario { name: "suspend", arguments: &[], parts: &[suspend::STEPS] },
-    Scenario { name: "docker", arguments: docker::ARGUMENTS, parts: &[docker::STEPS] },
-    Scenario { name: "metrics", arguments: &[], parts: &[metrics::STEPS] },
-    Scenario { name: "local", arguments: &[], parts: &[local::STEPS] },
+    Scenario { name: "smoke", arguments: &[], on_demand: None, parts: &[smoke::STEPS] },
+    Scenario { name: "microvm", arguments: microvm::ARGUMENTS, on_demand: None, parts: &[microvm::STEPS] },
+    Scenario { name: "suspend", arguments: &[], on_demand: None, parts: &[suspend::STEPS] },
+    Scenario { name: "docker", arguments: docker::ARGUMENTS, on_demand: None, parts: &[docker::STEPS] },
+    Scenario { name: "metrics", arguments: &[], on_demand: None, parts: &[metrics::STEPS] },
+    Scenario {
+        name: "engine",
+        arguments: engine::ARGUMENTS,
+        on_demand: Some("scripts/crio builds its engine"),
+        parts: &[engine::STEPS],
+    },
+    Scenario { name: "local", arguments: &[], on_demand: None, parts: &[local::STEPS] },
     Scenario {
         name: "shop",
         arguments: &[],
+        on_demand: None,
         parts: &[
             listeners::STEPS,
             serve::STEPS,

@@ -20,6 +20,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// More arguments of `skerry start`.
     pub arguments: &'static [&'static str],
+    /// Why it is left out unless it is asked for by name.
+    pub on_demand: Option<&'static str>,
     /// Steps by theme, in order.
     pub parts: &'static [&'static [Step]],
 }
@@ -51,7 +53,13 @@ pub fn run(scenarios: &[Scenario], lone: &[&[Lone]], arguments: &[String]) -> Ex
     let wanted = |full: &str| words.is_empty() || words.iter().any(|word| full.contains(word.as_str()));
     let (mut passed, mut failed, mut left_out) = (0, Vec::new(), 0);
     let began = Instant::now();
+    let mut ignored = 0;
     for scenario in scenarios {
+        if let (Some(why), true, false) = (scenario.on_demand, words.is_empty(), only_list) {
+            println!("scenario {} ... ignored: {why}", scenario.name);
+            ignored += scenario.parts.iter().map(|steps| steps.len()).sum::<usize>();
+            continue;
+        }
         let mut steps = Vec::new();
         for step in scenario.parts.iter().copied().flatten() {
             let full = format!("{}::{}", scenario.name, step.name);
@@ -88,7 +96,7 @@ pub fn run(scenarios: &[Scenario], lone: &[&[Lone]], arguments: &[String]) -> Ex
     failed.iter().for_each(|full| println!("failed: {full}"));
     let (bad, took) = (failed.len(), began.elapsed().as_secs_f64());
     println!(
-        "\ntest result: {verdict}. {passed} passed; {bad} failed; 0 ignored; 0 measured; {left_out} filtered out; \
+        "\ntest result: {verdict}. {passed} passed; {bad} failed; {ignored} ignored; 0 measured; {left_out} filtered out; \
          finished in {took:.2}s"
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
