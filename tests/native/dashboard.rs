@@ -302,7 +302,8 @@ async fn acts(plane: &Plane, browser: &mut Browser) {
 async fn creates(plane: &Plane, browser: &mut Browser) {
     let two = format!("{}---\n{ONE}", ONE.replace("one", "two"));
     tokio::task::block_in_place(|| {
-        browser.until("location.hash.startsWith('#/list/apps/deployments')", SOON);
+        // The list takes keys once it is there, which is after its address.
+        browser.shows("There are no Deployments yet", SOON);
         browser.press(&["c"]);
         browser.until(&format!("{EDITOR}.querySelector('.cm-content')"), SOON);
         whole(browser, &two.replacen("data:", "dta:", 1));
