@@ -5,6 +5,7 @@
 mod boot;
 mod conditions;
 mod dashboard;
+mod disks;
 mod docker;
 mod figures;
 mod host;

@@ -16,7 +16,8 @@ struct Lane {
     arguments: &'static [&'static str],
 }
 
-const LANES: &[Lane] = &[Lane { name: "q35", arguments: &[] }];
+const LANES: &[Lane] =
+    &[Lane { name: "q35", arguments: &[] }, Lane { name: "microvm", arguments: &["--machine", "microvm"] }];
 
 /// One pod's start, emulated.
 const POD: Duration = Duration::from_secs(240);
@@ -52,6 +53,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
         }
     }
     bench.attempt("new Services on localhost", doors);
+    super::disks::measure(bench);
     bench.touch();
     Ok(())
 }
