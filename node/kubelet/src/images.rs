@@ -23,6 +23,7 @@ mod ingest;
 mod list;
 mod manifest;
 mod name;
+mod present;
 mod remove;
 mod rename;
 mod resolve;

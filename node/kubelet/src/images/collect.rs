@@ -2,12 +2,13 @@
 //! a container has come or gone, and sleeps in between.
 
 use super::fault::at;
-use super::garbage::{Disk, Image, Plan, Policy, plan};
-use super::{Digest, Fault, Images, call};
+use super::garbage::{Plan, Policy, plan};
+use super::present::{Found, Memory, disk};
+use super::{Fault, Images, call};
 use containerd_client::services::v1::SubscribeRequest;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -21,27 +22,20 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const EVENTS: [&str; 3] =
     [r#"topic=="/images/create""#, r#"topic=="/containers/create""#, r#"topic=="/containers/delete""#];
 
-/// What is remembered of an image.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    detected: Timestamp,
-    used: Option<Timestamp>,
-}
-
-/// Removes images when the disk fills. It alone remembers when they were used; after a restart the memory begins anew.
+/// Removes images when the disk fills.
 #[derive(Debug)]
 pub struct Collector {
     images: Images,
     folder: PathBuf,
     policy: Policy,
-    seen: HashMap<Digest, Seen>,
+    memory: Memory,
 }
 
 impl Collector {
     /// For images that are stored below `folder`.
     #[must_use]
     pub fn new(images: Images, folder: &Path, policy: Policy) -> Collector {
-        Collector { images, folder: folder.to_owned(), policy, seen: HashMap::new() }
+        Collector { images, folder: folder.to_owned(), policy, memory: Memory::default() }
     }
 
     /// Looks whenever it may matter, for ever. `report` is told of every plan that removes something or falls short.
@@ -97,18 +91,12 @@ impl Collector {
         let chains: HashSet<String> =
             known.iter().filter_map(|image| Some(image.chain.as_ref()?.to_string())).collect();
         let used = self.images.in_use(&chains).await?;
-        self.seen.retain(|id, _| known.iter().any(|image| image.id == *id));
-        let mut images = Vec::new();
-        for image in &known {
+        let found = known.iter().map(|image| {
             let in_use = image.chain.as_ref().is_some_and(|chain| used.contains(chain.as_str()));
-            let seen = self.seen.entry(image.id.clone()).or_insert(Seen { detected: now, used: None });
-            if in_use {
-                seen.used = Some(now);
-            }
-            let Seen { detected, used } = *seen;
-            images.push(Image { id: image.id.clone(), size: image.size, detected, used, in_use, pinned: image.pinned });
-        }
-        let plan = plan(self.disk()?, &images, &self.policy, now);
+            Found { id: image.id.clone(), size: image.size, in_use, pinned: image.pinned }
+        });
+        let images = self.memory.of(&found.collect::<Vec<_>>(), now);
+        let plan = plan(disk(&self.folder)?, &images, &self.policy, now);
         for id in &plan.remove {
             let image = known.iter().find(|image| image.id == *id).expect("the plan chooses among the known");
             let records: Vec<&str> = image.records.iter().map(String::as_str).collect();
@@ -116,14 +104,5 @@ impl Collector {
             tracing::info!(image = %id, names = ?image.records, bytes = image.size, "removed an image, for the disk fills");
         }
         Ok(plan)
-    }
-
-    fn disk(&self) -> Result<Disk, Fault> {
-        let stat = nix::sys::statvfs::statvfs(&self.folder).map_err(|error| Fault::Failed {
-            call: "statvfs",
-            message: format!("{}: {error}", self.folder.display()),
-        })?;
-        let block = stat.fragment_size();
-        Ok(Disk { capacity: stat.blocks() * block, available: stat.blocks_available() * block })
     }
 }

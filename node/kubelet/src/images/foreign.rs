@@ -3,34 +3,31 @@
 //!
 //! Pure core: [`known`].
 
-use super::garbage::{Disk, Image, Plan, Policy, plan};
+use super::garbage::{Disk, Plan, Policy, plan};
+use super::present::{Found, Memory, disk};
 use super::{Digest, Fault};
 use crate::cri::{self, Cri, v1};
 use jiff::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
 /// Between two looks, as upstream: the CRI tells nobody of images that come.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 
-/// An image as the engine tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An image, and how the engine spells it.
+#[derive(Clone, Debug)]
 struct Known {
-    id: Digest,
-    /// How the engine spells it.
     name: String,
-    size: u64,
-    in_use: bool,
-    pinned: bool,
+    found: Found,
 }
 
-/// Removes images when the disk fills. It alone remembers when they were used; after a restart the memory begins anew.
+/// Removes images when the disk fills.
 #[derive(Debug)]
 pub struct Foreign {
     cri: Cri,
     policy: Policy,
-    seen: HashMap<Digest, (Timestamp, Option<Timestamp>)>,
+    memory: Memory,
 }
 
 fn refused(error: cri::Error) -> Fault {
@@ -47,7 +44,7 @@ fn known(images: Vec<v1::Image>, containers: &[v1::Container]) -> Vec<Known> {
             image.repo_tags.iter().chain(&image.repo_digests).chain([&image.id]).any(|name| used.contains(name));
         let digits = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
         let id = Digest::parse(&format!("sha256:{digits}")).ok()?;
-        Some(Known { id, name: image.id, size: image.size, in_use, pinned: image.pinned })
+        Some(Known { name: image.id, found: Found { id, size: image.size, in_use, pinned: image.pinned } })
     };
     images.into_iter().filter_map(one).collect()
 }
@@ -56,7 +53,7 @@ impl Foreign {
     /// For the images of this engine.
     #[must_use]
     pub fn new(cri: Cri, policy: Policy) -> Foreign {
-        Foreign { cri, policy, seen: HashMap::new() }
+        Foreign { cri, policy, memory: Memory::default() }
     }
 
     /// Looks at intervals, for ever. `report` is told of every plan that removes something or falls short.
@@ -79,20 +76,13 @@ impl Foreign {
         let images = self.cri.list_images(v1::ListImagesRequest::default()).await.map_err(refused)?.images;
         let containers = self.cri.list_containers(v1::ListContainersRequest::default()).await.map_err(refused)?;
         let known = known(images, &containers.containers);
-        self.seen.retain(|id, _| known.iter().any(|image| image.id == *id));
-        let mut images = Vec::new();
-        for Known { id, size, in_use, pinned, .. } in known.iter().cloned() {
-            let (detected, used) = self.seen.entry(id.clone()).or_insert((now, None));
-            if in_use {
-                *used = Some(now);
-            }
-            images.push(Image { id, size, detected: *detected, used: *used, in_use, pinned });
-        }
+        let found: Vec<Found> = known.iter().map(|image| image.found.clone()).collect();
+        let images = self.memory.of(&found, now);
         let plan = plan(self.disk().await?, &images, &self.policy, now);
-        for image in plan.remove.iter().filter_map(|id| known.iter().find(|image| image.id == *id)) {
+        for image in plan.remove.iter().filter_map(|id| known.iter().find(|image| image.found.id == *id)) {
             let spec = v1::ImageSpec { image: image.name.clone(), ..v1::ImageSpec::default() };
             self.cri.remove_image(v1::RemoveImageRequest { image: Some(spec) }).await.map_err(refused)?;
-            tracing::info!(image = image.name, bytes = image.size, "removed an image, for the disk fills");
+            tracing::info!(image = image.name, bytes = image.found.size, "removed an image, for the disk fills");
         }
         Ok(plan)
     }
@@ -101,10 +91,7 @@ impl Foreign {
     async fn disk(&self) -> Result<Disk, Fault> {
         let told = self.cri.image_fs_info(v1::ImageFsInfoRequest::default()).await.map_err(refused)?;
         let place = told.image_filesystems.into_iter().find_map(|usage| usage.fs_id).unwrap_or_default().mountpoint;
-        let stat = nix::sys::statvfs::statvfs(Path::new(&place))
-            .map_err(|error| Fault::Failed { call: "statvfs", message: format!("{place:?}: {error}") })?;
-        let block = stat.fragment_size();
-        Ok(Disk { capacity: stat.blocks() * block, available: stat.blocks_available() * block })
+        disk(Path::new(&place))
     }
 }
 
@@ -136,7 +123,8 @@ mod tests {
         };
         let containers = [by("x@sha256:1", ""), by("", &format!("sha256:{}", hex("b"))), by("z:1", "")];
         let found = known(images, &containers);
-        let told: Vec<(&str, bool)> = found.iter().map(|image| (&image.id.as_str()[7..8], image.in_use)).collect();
+        let told: Vec<(&str, bool)> =
+            found.iter().map(|image| (&image.found.id.as_str()[7..8], image.found.in_use)).collect();
         assert_eq!(told, [("a", true), ("b", true), ("c", true), ("d", false)]);
         assert_eq!(found[0].name, hex("a"));
     }

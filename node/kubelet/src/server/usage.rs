@@ -192,12 +192,15 @@ struct Read {
 
 impl Read {
     fn of(folder: &Path, containers: &[String], own_network: bool, depth: Depth) -> Read {
-        let mut read = Read { used: cgroup::read(folder), ..Read::default() };
+        let mut read = Read::default();
         if depth >= Depth::Network && own_network {
             read.interfaces = detail::of_pod(folder);
         }
-        if depth >= Depth::Detail {
+        if depth < Depth::Detail {
+            read.used = cgroup::read(folder);
+        } else {
             read.detail = Detail::of_cgroup(folder);
+            read.used = read.detail.as_ref().map(|detail| detail.used);
             let of = |id: &String| Some((id.clone(), Detail::of_cgroup(&folder.join(id))?));
             read.containers = containers.iter().filter_map(of).collect();
         }

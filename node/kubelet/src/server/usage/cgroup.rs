@@ -43,7 +43,7 @@ pub fn read(folder: &Path) -> Option<Used> {
     of_cgroup(&file("cpu.stat")?, &file("memory.current")?, &file("memory.stat")?, &file("memory.max")?)
 }
 
-fn of_cgroup(cpu: &str, current: &str, stat: &str, max: &str) -> Option<Used> {
+pub(super) fn of_cgroup(cpu: &str, current: &str, stat: &str, max: &str) -> Option<Used> {
     let memory: u64 = current.trim().parse().ok()?;
     let of = |name: &str| field(stat, name).unwrap_or_default();
     let working_set = memory.saturating_sub(of("inactive_file"));

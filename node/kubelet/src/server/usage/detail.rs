@@ -1,7 +1,7 @@
 //! What only Prometheus asks of a cgroup: caches, throttling, limits, disks, and the network of its pod. From the
 //! kernel's files (Documentation/admin-guide/cgroup-v2.rst and `/proc/PID/net/dev`).
 
-use super::cgroup::{Used, field, read};
+use super::cgroup::{Used, field, of_cgroup};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -58,16 +58,16 @@ impl Detail {
     pub fn of_cgroup(folder: &Path) -> Option<Detail> {
         // A controller that is off has no file; then there is nothing to tell.
         let file = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
-        let (cpu, memory) = (file("cpu.stat"), file("memory.stat"));
+        let (cpu, memory, max) = (file("cpu.stat"), file("memory.stat"), file("memory.max"));
         let of = |text: &str, name: &str| field(text, name).unwrap_or_default();
         Some(Detail {
-            used: read(folder)?,
+            used: of_cgroup(&cpu, &file("memory.current"), &memory, &max)?,
             cache: of(&memory, "file"),
             swap: file("memory.swap.current").trim().parse().unwrap_or_default(),
             oom_kills: of(&file("memory.events"), "oom_kill"),
             throttling: [of(&cpu, "nr_periods"), of(&cpu, "nr_throttled"), of(&cpu, "throttled_usec") * 1000],
             quota: quota(&file("cpu.max")),
-            memory_max: file("memory.max").trim().parse().ok(),
+            memory_max: max.trim().parse().ok(),
             disks: disks(&file("io.stat"), device),
         })
     }
