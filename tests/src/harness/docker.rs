@@ -49,20 +49,15 @@ impl Docker {
 
     /// Runs it; what it prints. Anything but success fails the test.
     pub fn run(&self, arguments: &[&str]) -> String {
-        let outcome = self.attempt(arguments);
-        let (code, out, err) = (outcome.code, &outcome.out, &outcome.err);
-        assert!(outcome.is_good(), "docker {arguments:?} ended with {code:?}: {out}{err}");
-        outcome.out
+        good(&format!("docker {arguments:?}"), self.attempt(arguments)).out
     }
 
     /// Runs it with more variables, such as which builder is to be used.
     pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         command.envs(variables.iter().copied());
-        let outcome = run(&mut command, &[], COMMAND);
-        let (code, out, err) = (outcome.code, &outcome.out, &outcome.err);
-        assert!(outcome.is_good(), "docker {arguments:?} ended with {code:?}: {out}{err}");
-        format!("{out}{err}")
+        let outcome = good(&format!("docker {arguments:?}"), run(&mut command, &[], COMMAND));
+        format!("{}{}", outcome.out, outcome.err)
     }
 
     /// Runs it; it may fail.
@@ -77,10 +72,7 @@ impl Docker {
         command.arg(program).args(arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
         // They would take the place of the cluster's authority (psf/requests, issue 3829).
         command.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
-        let outcome = run(&mut command, &[], COMMAND);
-        let (code, out, err) = (outcome.code, &outcome.out, &outcome.err);
-        assert!(outcome.is_good(), "{program} ended with {code:?}: {out}{err}");
-        outcome.out
+        good(program, run(&mut command, &[], COMMAND)).out
     }
 
     /// An interpreter that has the client, installed by its name and kept beside the machine.
@@ -106,4 +98,11 @@ impl Docker {
         command.env("DOCKER_CONFIG", &self.folder).env("HOME", &self.folder);
         command
     }
+}
+
+/// What a command came to; anything but success fails the test.
+fn good(what: &str, outcome: Outcome) -> Outcome {
+    let (code, out, err) = (outcome.code, &outcome.out, &outcome.err);
+    assert!(outcome.is_good(), "{what} ended with {code:?}: {out}{err}");
+    outcome
 }
