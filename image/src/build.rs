@@ -26,7 +26,7 @@ use crate::output::Output;
 use crate::steps::Step;
 use anyhow::{Context, Result};
 use folders::Folders;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, fingerprint};
 pub use packages::fetch::hexadecimal;
 use packages::fetch::{Fetcher, file_sha256};
 use packages::lock::{Key, Lock};
@@ -215,6 +215,7 @@ fn root_file_system(
             .iter()
             .map(|p| Ok((p.name.to_owned(), shelf.version(p)?.to_owned())))
             .collect::<Result<_>>()?,
+        authorities: root::authorities(&tree)?,
     };
     let before = Manifest::read(&folders.target);
     let file = folders.target.join(ROOT);

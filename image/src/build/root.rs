@@ -2,6 +2,7 @@
 
 use super::elf;
 use super::features;
+use super::manifest::fingerprint;
 use super::own;
 use super::sandbox;
 use super::tree::Tree;
@@ -10,6 +11,7 @@ use super::userland::Package;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -98,6 +100,16 @@ pub fn assemble(parts: &Parts<'_>, output: &Output, interrupt: &Interrupt) -> Re
         }
     }
     Ok(tree)
+}
+
+/// Fingerprints of the certificates in the tree's one file of authorities.
+///
+/// # Errors
+/// When it is not there or not in PEM.
+pub fn authorities(tree: &Tree) -> Result<BTreeSet<String>> {
+    let (_, bundle) = tree.files().find(|(path, _)| *path == BUNDLE).context("the image has no authorities")?;
+    let all = pki::pem::certificates(bundle).with_context(|| BUNDLE.to_owned())?;
+    Ok(all.iter().map(|certificate| fingerprint(certificate)).collect())
 }
 
 /// All certificates in one text, in the order of their names.

@@ -2,11 +2,13 @@
 //! certificates. Taken anew at each start, handed over as files by fw_cfg: a proxy's address may hold a password, which
 //! belongs neither on a command line nor into a log.
 
-use super::{Cluster, place};
-use crate::exit::{Code, Failure};
-use anyhow::{Context, Result, bail};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod authorities;
+
+use super::Cluster;
+use anyhow::{Context, Result};
+pub use authorities::NO_AUTHORITIES;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Name below `opt/skerry/` of fw_cfg, and the file in the cluster's folder.
 const HANDED: &[(&str, &str)] = &[
@@ -16,19 +18,10 @@ const HANDED: &[(&str, &str)] = &[
     ("skerry.registry.insecure", "registry.insecure"),
     ("ca.pem", "ca.pem"),
 ];
-/// The authorities that `--ca` gave; they stay until others are given.
-const GIVEN: &str = "ca.given.pem";
-/// The word by which `--ca` takes them back.
-pub const NO_AUTHORITIES: &str = "none";
 /// The host as everything in the machine finds it.
 const HOST: &str = "host.skerry.internal";
-/// Bytes of all authorities at most, as init takes them.
-const AUTHORITIES_BYTES_MAX: u64 = 2 << 20;
 /// Bytes of a value at most, as init takes it.
 const VALUE_BYTES_MAX: usize = 4096;
-/// What the user's folder of authorities may hold; other files are none.
-const ENDINGS: [&str; 2] = ["pem", "crt"];
-
 /// What is handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outward {
@@ -37,35 +30,24 @@ pub struct Outward {
 }
 
 impl Outward {
-    /// As this process finds it. Second come warnings: what was found and cannot be used.
+    /// As this process finds it. `known` are the authorities that the image trusts anyway. Second come warnings: what was
+    /// found and cannot be used.
     ///
     /// # Errors
     /// `Refused` for files that `--ca` names.
-    pub fn of_host(cluster: &Cluster, ca: &[PathBuf], insecure: &[String]) -> Result<(Outward, Vec<String>)> {
+    pub fn of_host(
+        cluster: &Cluster,
+        ca: &[PathBuf],
+        insecure: &[String],
+        known: &BTreeSet<String>,
+    ) -> Result<(Outward, Vec<String>)> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let (mut values, mut warnings) = proxies(variable);
         values[3] = insecure.join(",");
-        given(cluster, ca)?;
-        let mut authorities = String::new();
-        let mut take = |path: &Path, why: &str| match authorities_of(path) {
-            Ok(text) => authorities.push_str(&text),
-            Err(error) => warnings.push(format!("{why}{}: {error:#}; the machine does not trust it", path.display())),
-        };
-        if cluster.path(GIVEN).exists() {
-            take(&cluster.path(GIVEN), "");
-        }
-        if let Some(path) = variable("SSL_CERT_FILE") {
-            take(Path::new(&path), "SSL_CERT_FILE=");
-        }
-        for path in in_folder(&place::config()?.join("ca"))? {
-            take(&path, "");
-        }
-        if authorities.len() as u64 > AUTHORITIES_BYTES_MAX {
-            let mb = AUTHORITIES_BYTES_MAX >> 20;
-            let failure = Failure::new(Code::Refused, format!("the certificate authorities are more than {mb} MiB"));
-            bail!(failure.advice("give only those that the machine lacks, by --ca, and unset SSL_CERT_FILE"));
-        }
-        Ok((Outward { values, authorities }, warnings))
+        authorities::keep_given(cluster, ca)?;
+        let (found, unusable) = authorities::of_host(cluster, variable("SSL_CERT_FILE").as_deref(), known)?;
+        warnings.extend(unusable);
+        Ok((Outward { values, authorities: found }, warnings))
     }
 
     /// Writes the files that the next machine is given, and removes the others.
@@ -168,53 +150,6 @@ fn as_seen_inside(value: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{host}{port}"))
 }
 
-/// Keeps the authorities that a command line names.
-fn given(cluster: &Cluster, files: &[PathBuf]) -> Result<()> {
-    if files.is_empty() {
-        return Ok(());
-    }
-    let mut text = String::new();
-    for file in files.iter().filter(|file| file.as_os_str() != NO_AUTHORITIES) {
-        text.push_str(&authorities_of(file).map_err(|error| {
-            Failure::new(Code::Refused, format!("--ca {}: {error:#}", file.display()))
-                .advice("give a file with certificates in PEM, as browsers export them")
-        })?);
-    }
-    let path = cluster.path(GIVEN);
-    if text.is_empty() {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("removing authorities"),
-            _ => Ok(()),
-        }
-    } else {
-        pki::folder::replace(&path, text.as_bytes(), 0o600)
-    }
-}
-
-/// The certificates of a file, and nothing else of it.
-fn authorities_of(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(AUTHORITIES_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(pki::pem::certificates(&bytes)?.iter().map(|certificate| pki::pem::certificate(certificate)).collect())
-}
-
-/// Files with certificates in a folder that need not be there.
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.with_context(|| format!("reading {}", folder.display()))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.with_context(|| format!("reading {}", folder.display()))?.path();
-        if path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,17 +204,5 @@ mod tests {
         assert_eq!(cluster.path("proxy.http").metadata().unwrap().permissions().mode() & 0o777, 0o600);
         Outward::default().write(&cluster).unwrap();
         assert_eq!(handed(&cluster), []);
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_refused_by_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster { name: "x".to_owned(), folder: folder.path().to_owned() };
-        let file = folder.path().join("corp.pem");
-        std::fs::write(&file, "no certificate").unwrap();
-        let failure = Failure::of(given(&cluster, std::slice::from_ref(&file)).unwrap_err());
-        assert_eq!(failure.code, Code::Refused);
-        assert!(failure.message.contains("corp.pem"), "{}", failure.message);
-        given(&cluster, &[PathBuf::from(NO_AUTHORITIES)]).unwrap();
     }
 }

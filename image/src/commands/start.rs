@@ -329,7 +329,8 @@ async fn launch(
         known.unwrap_or_else(|| Settings::new(port, image.folder.clone())).with(&arguments.wish(is_new)?, is_new)?;
     settings.port = port;
     settings.image.clone_from(&image.folder);
-    let (outward, warnings) = Outward::of_host(cluster, &arguments.ca, &settings.insecure)?;
+    let (outward, warnings) =
+        Outward::of_host(cluster, &arguments.ca, &settings.insecure, &image.manifest.authorities)?;
     outward.write(cluster)?;
     let outward = outward.describe();
     let outward = if outward.is_empty() { outward } else { format!(", {outward}") };

@@ -142,7 +142,8 @@ pub fn preferences() -> Found {
 /// What the next machine would be told of the world outside.
 pub fn proxy() -> Vec<Found> {
     let nowhere = crate::cluster::Cluster { name: String::new(), folder: std::path::PathBuf::from("/nonexistent") };
-    match outward::Outward::of_host(&nowhere, &[], &[]) {
+    let known = Image::find(None).map(|image| image.manifest.authorities).unwrap_or_default();
+    match outward::Outward::of_host(&nowhere, &[], &[], &known) {
         Ok((found, warnings)) => {
             let shown = found.describe();
             let shown = if shown.is_empty() { "none; images are fetched directly".to_owned() } else { shown };
