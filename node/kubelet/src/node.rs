@@ -78,14 +78,15 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
             () = stop.cancelled() => return,
             _ = beats.tick() => (),
         }
-        if let Err(error) = lease::renew(&ctx, node.uid()).await {
-            tracing::warn!(%error, "the node's lease could not be renewed");
-        }
         let now = ctx.now();
         let is_due =
             |last: Option<Timestamp>, every: SignedDuration| last.is_none_or(|at| now.duration_since(at) >= every);
         let with_images = is_due(listed, IMAGES);
-        let health = look(&ctx, with_images).await;
+        // Side by side: the first beat is what a booting machine waits for.
+        let (renewed, health) = tokio::join!(lease::renew(&ctx, node.uid()), look(&ctx, with_images));
+        if let Err(error) = renewed {
+            tracing::warn!(%error, "the node's lease could not be renewed");
+        }
         if with_images && health.images.is_some() {
             listed = Some(now);
         }
@@ -120,8 +121,9 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
 
 /// How machine and engine are now.
 async fn look(ctx: &Context, with_images: bool) -> Health {
-    let images = if with_images { images(ctx).await } else { None };
-    let engine = match ctx.cri.status(v1::StatusRequest::default()).await {
+    let listed = async { if with_images { images(ctx).await } else { None } };
+    let (images, engine) = tokio::join!(listed, ctx.cri.status(v1::StatusRequest::default()));
+    let engine = match engine {
         Ok(answer) => answer.status.unwrap_or_default().conditions,
         Err(error) => {
             let (r#type, message) = ("RuntimeReady".to_owned(), error.to_string());
