@@ -2,17 +2,26 @@
 //!
 //! It must not know what the objects are for.
 
+use crate::cache::{Cache, Item};
 use crate::client::Client;
-use crate::informer::follow;
+use crate::informer::{Follower, decode};
 use crate::options::Selection;
 use crate::resource::{Object, Partial, ResourceRef};
 use crate::store::Store;
-use std::any::Any;
+use crate::watch::Decode;
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-type Key = (ResourceRef, Selection, bool);
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    resource: ResourceRef,
+    selection: Selection,
+    metadata: bool,
+    /// The type of the objects in the cache.
+    holds: TypeId,
+}
 
 /// The shared informers of one user. Each starts when it is first asked for and runs until `stop` is cancelled.
 pub struct Informers {
@@ -22,7 +31,7 @@ pub struct Informers {
 }
 
 struct Running {
-    store: Arc<dyn Any + Send + Sync>,
+    cache: Arc<Cache>,
     stop: CancellationToken,
 }
 
@@ -51,26 +60,32 @@ impl Informers {
     /// Ends the metadata informer of a resource that is no longer served.
     pub fn close_metadata(&self, resource: &ResourceRef) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gone) = running.remove(&(resource.clone(), Selection::default(), true)) {
+        let holds = TypeId::of::<Partial>();
+        let key = Key { resource: resource.clone(), selection: Selection::default(), metadata: true, holds };
+        if let Some(gone) = running.remove(&key) {
             gone.stop.cancel();
         }
     }
 
     fn open<T: Object>(&self, resource: ResourceRef, selection: Selection, metadata: bool) -> Arc<Store<T>> {
+        let key = Key { resource, selection, metadata, holds: TypeId::of::<T>() };
+        Arc::new(Store::over(self.shared(key, decode::<T>)))
+    }
+
+    /// The cache that is fed from now on, or was already.
+    fn shared(&self, key: Key, decode: Decode<Item>) -> Arc<Cache> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (resource.clone(), selection.clone(), metadata);
-        if let Some(there) = running.get(&key).and_then(|r| r.store.clone().downcast::<Store<T>>().ok()) {
-            return there;
+        if let Some(there) = running.get(&key) {
+            return there.cache.clone();
         }
-        let store = Arc::new(Store::<T>::new());
-        let stop = self.stop.child_token();
-        let mut api = self.client.on::<T>(resource);
-        if metadata {
+        let (cache, stop) = (Arc::new(Cache::new()), self.stop.child_token());
+        let mut api = self.client.on(key.resource.clone());
+        if key.metadata {
             api = api.metadata_only();
         }
-        let (fed, until) = (store.clone(), stop.clone());
-        tokio::spawn(follow(api, String::new(), selection, fed, until));
-        running.insert(key, Running { store: store.clone(), stop });
-        store
+        let follower = Follower::new(api, decode, String::new(), key.selection.clone(), cache.clone());
+        tokio::spawn(follower.follow(stop.clone()));
+        running.insert(key, Running { cache: cache.clone(), stop });
+        cache
     }
 }

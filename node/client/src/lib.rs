@@ -5,6 +5,7 @@
 //! It must not know the API server's insides or the store.
 
 pub mod backoff;
+mod cache;
 mod client;
 mod decode;
 pub mod discovery;
@@ -22,6 +23,7 @@ pub mod transport;
 mod verbs;
 mod watch;
 
+pub use cache::Progress;
 pub use client::{ANSWER_BYTES_MAX, Client, PUT_OFF_RETRIES_MAX, PUT_OFF_SECONDS_MAX};
 pub use events::Recorder;
 pub use https::{CONNECT_WAIT, Credentials, HttpsTransport, PING_AFTER, PING_WAIT};
@@ -29,7 +31,7 @@ pub use informers::Informers;
 pub use options::{DeleteOptions, ListOptions, PAGE_OBJECTS, Patch, Preconditions, Propagation, Selection};
 pub use queue::{After, Queue};
 pub use resource::{Meta, Object, ObjectKey, Partial, ResourceRef};
-pub use store::{Change, IndexFn, Progress, Store};
+pub use store::{Change, IndexFn, Store};
 pub use transport::{Answer, Body, BoxError, Transport, TransportError, whole};
 pub use verbs::{Api, Page, PageMeta};
 pub use watch::{EVENT_BYTES_MAX, Event, WatchOptions, WatchStream};

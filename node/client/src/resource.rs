@@ -26,13 +26,13 @@ impl ResourceRef {
     /// The resource of a typed kind.
     #[must_use]
     pub fn of<T: Object>() -> ResourceRef {
-        ResourceRef {
-            group: T::GROUP.to_owned(),
-            version: T::VERSION.to_owned(),
-            plural: T::URL_PATH_SEGMENT.to_owned(),
-            kind: T::KIND.to_owned(),
-            namespaced: std::any::type_name::<T::Scope>().ends_with("NamespaceResourceScope"),
-        }
+        let scope = std::any::type_name::<T::Scope>();
+        ResourceRef::built_in([T::GROUP, T::VERSION, T::URL_PATH_SEGMENT, T::KIND], scope)
+    }
+
+    fn built_in(names: [&str; 4], scope: &str) -> ResourceRef {
+        let [group, version, plural, kind] = names.map(str::to_owned);
+        ResourceRef { group, version, plural, kind, namespaced: scope.ends_with("NamespaceResourceScope") }
     }
 
     /// `v1` or `group/version`.

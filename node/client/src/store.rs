@@ -1,12 +1,12 @@
-//! `Store`: an informer's cache of one resource: the last seen state of every object, with indexes, and who wants to
-//! hear of changes.
+//! `Store`: an informer's cache of one resource, read as the kind that it holds.
 //!
 //! It must not know how objects get here.
 
-use crate::resource::{Meta, Object, ObjectKey};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio::sync::watch;
+use crate::cache::{Cache, Cached, Item, OWNER, Progress, Turn};
+use crate::resource::{Object, ObjectKey};
+use std::any::Any;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// One change: both sides for an update, one for an appearance or a disappearance.
 pub struct Change<T> {
@@ -29,46 +29,24 @@ impl<T> Change<T> {
     }
 }
 
-type Handler<T> = Box<dyn Fn(&Change<T>) + Send + Sync>;
-type Keys = BTreeSet<ObjectKey>;
-
 /// The values under which an index finds an object.
 pub type IndexFn<T> = fn(&T) -> Vec<String>;
 
-struct Index<T> {
-    name: &'static str,
-    values: IndexFn<T>,
-    keys: HashMap<String, Keys>,
-}
-
-struct State<T> {
-    objects: BTreeMap<ObjectKey, Arc<T>>,
-    indexes: Vec<Index<T>>,
-}
-
-/// How far the cache is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Whether the cache has been filled once.
-    pub synced: bool,
-    /// Everything up to this revision is in the cache.
-    pub revision: u64,
-}
-
 /// The cache of one resource. Reading never waits for the server.
 pub struct Store<T> {
-    state: RwLock<State<T>>,
-    /// Held while a change is applied and told, so that a new listener misses none and hears none twice.
-    handlers: Mutex<Vec<Handler<T>>>,
-    progress: watch::Sender<Progress>,
+    cache: Arc<Cache>,
+    holds: PhantomData<fn() -> T>,
 }
 
-/// The index by the uid of every owner, which every store has.
-const OWNER: &str = "owner";
+const ONE_KIND: &str = "what feeds a store decodes its objects as its own type";
 
-fn owners<T: Object>(object: &T) -> Vec<String> {
-    let owners = object.meta().owner_references.as_deref().unwrap_or_default();
-    owners.iter().map(|owner| owner.uid.clone()).collect()
+fn typed<T: Object>(item: Item) -> Arc<T> {
+    let any: Arc<dyn Any + Send + Sync> = item;
+    any.downcast().expect(ONE_KIND)
+}
+
+fn all_typed<T: Object>(items: Vec<Item>) -> Vec<Arc<T>> {
+    items.into_iter().map(typed).collect()
 }
 
 impl<T: Object> Default for Store<T> {
@@ -81,26 +59,23 @@ impl<T: Object> Store<T> {
     /// An empty cache that is not yet in sync.
     #[must_use]
     pub fn new() -> Store<T> {
-        let owner = Index { name: OWNER, values: owners::<T>, keys: HashMap::new() };
-        Store {
-            state: RwLock::new(State { objects: BTreeMap::new(), indexes: vec![owner] }),
-            handlers: Mutex::new(Vec::new()),
-            progress: watch::Sender::new(Progress::default()),
-        }
+        Store::over(Arc::new(Cache::new()))
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State<T>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    /// A cache that is fed with objects of this type alone.
+    pub(crate) fn over(cache: Arc<Cache>) -> Store<T> {
+        Store { cache, holds: PhantomData }
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State<T>> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    /// What an informer feeds; with objects of this type alone.
+    pub(crate) fn cache(&self) -> Arc<Cache> {
+        self.cache.clone()
     }
 
     /// One object.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
-        self.read().objects.get(key).cloned()
+        self.cache.get(key).map(typed)
     }
 
     /// One object by its parts.
@@ -112,15 +87,13 @@ impl<T: Object> Store<T> {
     /// All objects, by namespace and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<T>> {
-        self.read().objects.values().cloned().collect()
+        all_typed(self.cache.all())
     }
 
     /// The objects of one namespace, by name.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
-        let state = self.read();
-        let from = state.objects.range(ObjectKey::new(namespace, "")..);
-        from.take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| object.clone()).collect()
+        all_typed(self.cache.in_namespace(namespace))
     }
 
     /// The objects that name this uid as an owner.
@@ -131,160 +104,53 @@ impl<T: Object> Store<T> {
 
     /// Adds an index, unless one of this name is there.
     pub fn index(&self, name: &'static str, values: IndexFn<T>) {
-        let mut state = self.write();
-        if state.indexes.iter().any(|index| index.name == name) {
-            return;
-        }
-        let mut index = Index { name, values, keys: HashMap::new() };
-        for (key, object) in &state.objects {
-            index.insert(key, object);
-        }
-        state.indexes.push(index);
+        let of = move |object: &dyn Cached| values((object as &dyn Any).downcast_ref().expect(ONE_KIND));
+        self.cache.index(name, Box::new(of));
     }
 
     /// What an index holds under a value; nothing when there is no such index.
     #[must_use]
     pub fn by(&self, index: &str, value: &str) -> Vec<Arc<T>> {
-        let state = self.read();
-        let Some(index) = state.indexes.iter().find(|i| i.name == index) else { return Vec::new() };
-        let keys = index.keys.get(value).into_iter().flatten();
-        keys.filter_map(|key| state.objects.get(key).cloned()).collect()
+        all_typed(self.cache.by(index, value))
     }
 
     /// Calls `handler` for every object there is, then for every change, in order. It must be quick and must not
     /// register handlers itself.
     pub fn on_change(&self, handler: impl Fn(&Change<T>) + Send + Sync + 'static) {
-        let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        for object in self.all() {
-            handler(&Change { old: None, new: Some(object) });
-        }
-        handlers.push(Box::new(handler));
+        self.cache.on_change(Box::new(move |turn: &Turn| {
+            handler(&Change { old: turn.old.clone().map(typed), new: turn.new.clone().map(typed) });
+        }));
     }
 
     /// How far the cache is now.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        *self.progress.borrow()
+        self.cache.progress()
     }
 
     /// Waits until the cache has been filled once.
-    pub async fn synced(&self) {
-        let mut progress = self.progress.subscribe();
-        // The sender lives in self, so the channel cannot close meanwhile.
-        let _ = progress.wait_for(|p| p.synced).await;
+    pub fn synced(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.cache.synced()
     }
 
     /// Waits until everything up to a revision (of a write that was just answered) is in the cache.
-    pub async fn reached(&self, revision: u64) {
-        let mut progress = self.progress.subscribe();
-        let _ = progress.wait_for(|p| p.revision >= revision).await;
+    pub fn reached(&self, revision: u64) -> impl Future<Output = ()> + Send + '_ {
+        self.cache.reached(revision)
     }
 
     /// Waits until an object that was just deleted is gone or marked as going.
-    pub async fn going(&self, key: &ObjectKey, uid: &str) {
-        let mut progress = self.progress.subscribe();
-        let _ =
-            progress.wait_for(|_| self.get(key).is_none_or(|object| object.uid() != uid || object.is_deleting())).await;
-    }
-
-    /// Takes in one new state.
-    pub(crate) fn apply(&self, object: T) {
-        let revision = object.revision();
-        let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = Arc::new(object);
-        let old = self.write().put(new.key(), Some(new.clone()));
-        let change = Change { old, new: Some(new) };
-        handlers.iter().for_each(|handler| handler(&change));
-        self.advance(revision);
-    }
-
-    /// Takes in a disappearance; the last state comes with the event.
-    pub(crate) fn remove(&self, last: T) {
-        let revision = last.revision();
-        let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write().put(last.key(), None);
-        let change = Change { old: Some(Arc::new(last)), new: None };
-        handlers.iter().for_each(|handler| handler(&change));
-        self.advance(revision);
-    }
-
-    /// Takes in a whole collection: what is not in it is gone.
-    pub(crate) fn replace(&self, objects: Vec<T>, revision: u64) {
-        let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh: BTreeMap<ObjectKey, Arc<T>> = objects.into_iter().map(|o| (o.key(), Arc::new(o))).collect();
-        let gone: Vec<ObjectKey> =
-            self.read().objects.keys().filter(|key| !fresh.contains_key(*key)).cloned().collect();
-        let mut changes = Vec::new();
-        {
-            let mut state = self.write();
-            for key in gone {
-                changes.push(Change { old: state.put(key, None), new: None });
-            }
-            for (key, object) in fresh {
-                let old = state.put(key, Some(object.clone()));
-                if old.as_ref().is_none_or(|o| o.resource_version() != object.resource_version()) {
-                    changes.push(Change { old, new: Some(object) });
-                }
-            }
-        }
-        for change in &changes {
-            handlers.iter().for_each(|handler| handler(change));
-        }
-        self.progress.send_modify(|p| {
-            p.synced = true;
-            p.revision = p.revision.max(revision);
-        });
-    }
-
-    /// Notes that nothing happened up to a revision.
-    pub(crate) fn advance(&self, revision: u64) {
-        self.progress.send_modify(|p| p.revision = p.revision.max(revision));
-    }
-}
-
-impl<T> State<T> {
-    /// Puts or removes an object and keeps the indexes right; tells what was there.
-    fn put(&mut self, key: ObjectKey, object: Option<Arc<T>>) -> Option<Arc<T>> {
-        let old = match &object {
-            Some(new) => self.objects.insert(key.clone(), new.clone()),
-            None => self.objects.remove(&key),
-        };
-        for index in &mut self.indexes {
-            if let Some(old) = &old {
-                index.remove(&key, old);
-            }
-            if let Some(new) = &object {
-                index.insert(&key, new);
-            }
-        }
-        old
-    }
-}
-
-impl<T> Index<T> {
-    fn insert(&mut self, key: &ObjectKey, object: &T) {
-        for value in (self.values)(object) {
-            self.keys.entry(value).or_default().insert(key.clone());
-        }
-    }
-
-    fn remove(&mut self, key: &ObjectKey, object: &T) {
-        for value in (self.values)(object) {
-            if let Some(keys) = self.keys.get_mut(&value) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.keys.remove(&value);
-                }
-            }
-        }
+    pub fn going<'a>(&'a self, key: &'a ObjectKey, uid: &'a str) -> impl Future<Output = ()> + Send + 'a {
+        self.cache.going(key, uid)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::Meta;
     use k8s_openapi::api::core::v1::Pod;
     use serde_json::json;
+    use std::sync::Mutex;
 
     fn pod(name: &str, node: &str, revision: u64) -> Pod {
         let tree = json!({"metadata": {"name": name, "namespace": "a", "uid": name,
@@ -300,14 +166,18 @@ mod tests {
         pods.iter().map(|p| p.name().to_owned()).collect()
     }
 
+    fn replace(store: &Store<Pod>, pods: Vec<Pod>, revision: u64) {
+        store.cache().replace(pods.into_iter().map(|pod| (pod.key(), Arc::new(pod) as Item)).collect(), revision);
+    }
+
     #[test]
     fn an_index_follows_changes_and_disappearances() {
         let store = Store::new();
-        store.replace(vec![pod("x", "n1", 1), pod("y", "n1", 1)], 1);
+        replace(&store, vec![pod("x", "n1", 1), pod("y", "n1", 1)], 1);
         store.index("node", node);
         assert_eq!(names(store.by("node", "n1")), ["x", "y"]);
-        store.apply(pod("x", "n2", 2));
-        store.remove(pod("y", "n1", 3));
+        store.cache().apply(Arc::new(pod("x", "n2", 2)));
+        store.cache().remove(Arc::new(pod("y", "n1", 3)));
         assert!(store.by("node", "n1").is_empty());
         assert_eq!(names(store.by("node", "n2")), ["x"]);
         assert_eq!(store.progress(), Progress { synced: true, revision: 3 });
@@ -318,25 +188,25 @@ mod tests {
         let store = Store::new();
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = told.clone();
-        store.replace(vec![pod("x", "", 1), pod("y", "", 1)], 1);
+        replace(&store, vec![pod("x", "", 1), pod("y", "", 1)], 1);
         store.on_change(move |change| {
             let what = format!("{}{}{}", change.latest().name(), change.old.is_some(), change.new.is_some());
             sink.lock().unwrap().push(what);
         });
-        store.replace(vec![pod("x", "", 1), pod("z", "", 4)], 4);
+        replace(&store, vec![pod("x", "", 1), pod("z", "", 4)], 4);
         assert_eq!(*told.lock().unwrap(), ["xfalsetrue", "yfalsetrue", "ytruefalse", "zfalsetrue"]);
     }
 
     #[tokio::test]
     async fn a_writer_can_wait_until_its_write_is_seen() {
-        let store = Arc::new(Store::new());
+        let store = Arc::new(Store::<Pod>::new());
         let waiting = tokio::spawn({
             let store = store.clone();
             async move { store.reached(5).await }
         });
-        store.apply(pod("x", "", 5));
+        store.cache().apply(Arc::new(pod("x", "", 5)));
         waiting.await.unwrap();
-        store.remove(pod("x", "", 6));
+        store.cache().remove(Arc::new(pod("x", "", 6)));
         store.going(&ObjectKey::new("a", "x"), "x").await;
     }
 }

@@ -3,13 +3,15 @@
 //! It must not know any kind.
 
 use crate::client::{Client, JSON, Request};
+use crate::decode::lenient;
 use crate::options::{DeleteOptions, ListOptions, PAGE_OBJECTS, Patch, Selection, push};
 use crate::resource::ResourceRef;
-use crate::watch::{WatchOptions, WatchStream};
+use crate::watch::{Decode, WatchOptions, WatchStream};
 use ::api::{Status, Tree};
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::marker::PhantomData;
 
 /// Asks for metadata only.
@@ -77,6 +79,12 @@ impl<T: DeserializeOwned> Api<T> {
     pub fn strict(mut self) -> Api<T> {
         self.strict = true;
         self
+    }
+
+    /// The same, with objects as the server's text.
+    pub(crate) fn undecoded(self) -> Api<Box<RawValue>> {
+        let Api { client, resource, metadata_only, strict, .. } = self;
+        Api { client, resource, metadata_only, strict, decodes: PhantomData }
     }
 
     /// The resource that the verbs act on.
@@ -165,9 +173,19 @@ impl<T: DeserializeOwned> Api<T> {
     /// # Errors
     /// As [`Api::get`]; failures after the start come as items of the stream.
     pub async fn watch(&self, namespace: &str, options: &WatchOptions) -> Result<WatchStream<T>, Status> {
+        self.watch_as(namespace, options, lenient).await
+    }
+
+    /// Opens a watch whose objects are read in another way.
+    pub(crate) async fn watch_as<U>(
+        &self,
+        namespace: &str,
+        options: &WatchOptions,
+        decode: Decode<U>,
+    ) -> Result<WatchStream<U>, Status> {
         let accept = if self.metadata_only { PARTIAL } else { JSON };
         let request = Request::new(Method::GET, self.path(namespace, "", "")).query(options.query()).accept(accept);
-        Ok(WatchStream::new(self.client.open(&request).await?))
+        Ok(WatchStream::new(self.client.open(&request).await?, decode))
     }
 
     /// Creates an object.

@@ -2,17 +2,15 @@
 //!
 //! It must not know caches or kinds.
 
-use crate::decode::lenient;
 use crate::options::{Selection, push};
 use crate::resource::ObjectKey;
 use crate::transport::Body;
 use api::{Status, Tree};
 use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use std::marker::PhantomData;
 
 /// Bytes of one event. An object may have 3 MB on the wire; the rest is room for its managed fields.
 pub const EVENT_BYTES_MAX: usize = 16 << 20;
@@ -81,22 +79,39 @@ struct Frame<'a> {
     object: &'a RawValue,
 }
 
+/// What is read of an object that is not decoded.
 #[derive(Deserialize)]
-struct Mark {
-    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+pub(crate) struct Mark {
+    metadata: ObjectMeta,
 }
+
+impl Mark {
+    pub(crate) fn of(text: &[u8]) -> Result<Mark, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+
+    pub(crate) fn key(&self) -> ObjectKey {
+        ObjectKey::new(
+            self.metadata.namespace.as_deref().unwrap_or_default(),
+            self.metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+}
+
+/// Reads an object.
+pub(crate) type Decode<T> = fn(&[u8]) -> Result<T, serde_json::Error>;
 
 /// The changes as they come. It ends when the server ends it.
 pub struct WatchStream<T> {
     body: Body,
     pending: BytesMut,
     searched: usize,
-    decodes: PhantomData<fn() -> T>,
+    decode: Decode<T>,
 }
 
-impl<T: DeserializeOwned> WatchStream<T> {
-    pub(crate) fn new(body: Body) -> WatchStream<T> {
-        WatchStream { body, pending: BytesMut::new(), searched: 0, decodes: PhantomData }
+impl<T> WatchStream<T> {
+    pub(crate) fn new(body: Body, decode: Decode<T>) -> WatchStream<T> {
+        WatchStream { body, pending: BytesMut::new(), searched: 0, decode }
     }
 
     /// The next change; `None` at the end.
@@ -109,7 +124,7 @@ impl<T: DeserializeOwned> WatchStream<T> {
                 if line.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                return Some(decode(&line));
+                return Some(event(&line, self.decode));
             }
             if self.pending.len() > EVENT_BYTES_MAX {
                 return Some(Err(Status::too_large(format!("a watch event has more than {EVENT_BYTES_MAX} bytes"))));
@@ -143,11 +158,11 @@ impl<T: DeserializeOwned> WatchStream<T> {
     }
 }
 
-fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Event<T>, Status> {
+fn event<T>(line: &[u8], decode: Decode<T>) -> Result<Event<T>, Status> {
     let broken = |why: serde_json::Error| Status::internal(format!("decoding a watch event: {why}"));
     let frame: Frame<'_> = serde_json::from_slice(line).map_err(broken)?;
     let text = frame.object.get().as_bytes();
-    let changed = |event: fn(T) -> Event<T>| match lenient(text) {
+    let changed = |event: fn(T) -> Event<T>| match decode(text) {
         Ok(object) => Ok(event(object)),
         Err(why) => unreadable(text, frame.r#type == "DELETED", &why).ok_or_else(|| broken(why)),
     };
@@ -156,7 +171,7 @@ fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Event<T>, Status> {
         "MODIFIED" => changed(Event::Modified),
         "DELETED" => changed(Event::Deleted),
         "BOOKMARK" => {
-            let meta = serde_json::from_slice::<Mark>(text).map_err(broken)?.metadata;
+            let meta = Mark::of(text).map_err(broken)?.metadata;
             let end =
                 meta.annotations.unwrap_or_default().get("k8s.io/initial-events-end").is_some_and(|v| v == "true");
             let resource_version = meta.resource_version.unwrap_or_default();
@@ -171,9 +186,9 @@ fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Event<T>, Status> {
 }
 
 fn unreadable<T>(text: &[u8], deleted: bool, why: &serde_json::Error) -> Option<Event<T>> {
-    let meta = serde_json::from_slice::<Mark>(text).ok()?.metadata;
-    let object = ObjectKey::new(&meta.namespace.unwrap_or_default(), &meta.name?);
-    Some(Event::Unreadable { object, deleted, resource_version: meta.resource_version?, why: why.to_string() })
+    let mark = Mark::of(text).ok()?;
+    let object = Some(mark.key()).filter(|key| !key.name.is_empty())?;
+    Some(Event::Unreadable { object, deleted, resource_version: mark.metadata.resource_version?, why: why.to_string() })
 }
 
 #[cfg(test)]
@@ -186,7 +201,7 @@ mod tests {
     fn stream(parts: &[&str]) -> WatchStream<ConfigMap> {
         let frames: Vec<Result<_, crate::BoxError>> =
             parts.iter().map(|part| Ok(hyper::body::Frame::data(Bytes::from((*part).to_owned())))).collect();
-        WatchStream::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
+        WatchStream::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync(), crate::decode::lenient)
     }
 
     #[tokio::test]

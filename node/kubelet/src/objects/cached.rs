@@ -64,7 +64,7 @@ impl<T: Object> Kind<T> {
                 holders.iter().for_each(|uid| wake(uid));
             });
             let api = to.client.of::<T>();
-            tokio::spawn(follow(api, key.namespace.clone(), only(&key.name), store.clone(), stop.clone()));
+            tokio::spawn(follow(api, key.namespace.clone(), only(&key.name), &store, stop.clone()));
             Followed { store, holders, stop }
         });
         lock(&followed.holders).insert(uid.to_owned());
@@ -114,7 +114,7 @@ impl Cached {
         self.services.get_or_init(|| {
             let store = Arc::new(Store::new());
             let api = self.client.of::<Service>();
-            tokio::spawn(follow(api, String::new(), Selection::default(), store.clone(), self.stop.clone()));
+            tokio::spawn(follow(api, String::new(), Selection::default(), &store, self.stop.clone()));
             store
         })
     }
