@@ -30,7 +30,7 @@ pub const STEPS: &[Step] = steps![
 ];
 
 /// The machine waits with nothing: its engine comes later.
-pub const ARGUMENTS: &[&str] = &["--runtime", "/run/crio/crio.sock", "--wait", "api"];
+pub const ARGUMENTS: &[&str] = &["--runtime", "/run/crio/crio.sock"];
 
 /// One pod's way, with its image, emulated.
 const POD: Duration = Duration::from_secs(240);
@@ -322,7 +322,7 @@ fn the_machine_remembers_its_engine(machine: &Machine) {
     machine.kubectl_given(POD, &["apply", "-f", "-"], web[0]);
     web_is_ready(machine);
     machine.stop();
-    machine.start_with(&["--wait", "api"]);
+    machine.start();
     // Docker sleeps until somebody calls; this call starts it, and it the engine.
     let docker = Docker::of(machine);
     docker.run(&["start", "crio"]);

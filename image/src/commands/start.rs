@@ -103,9 +103,9 @@ struct Arguments {
     /// What runs the machine: fixed when the cluster is made [default: qemu]
     #[arg(long, env = "SKERRY_DRIVER", value_enum)]
     driver: Option<Driver>,
-    /// What to wait for
-    #[arg(long, env = "SKERRY_WAIT", value_enum, default_value_t = Until::Ready)]
-    wait: Until,
+    /// What to wait for [default: ready; api with another engine]
+    #[arg(long, env = "SKERRY_WAIT", value_enum)]
+    wait: Option<Until>,
     /// How long to wait, such as 90s or 5m
     #[arg(long, env = "SKERRY_TIMEOUT", value_name = "TIME", default_value = "5m", value_parser = super::duration)]
     timeout: Duration,
@@ -244,8 +244,11 @@ async fn start(
     interrupt.check()?;
     let mut wait = Wait::begin(cluster, supervisor, deadline, interrupt).await?;
     let mut kubeconfig = None;
+    // Another engine may come by way of the API only, as a container of Docker: the node waits for it, we do not.
+    let usual = if settings.runtime.is_some() { Until::Api } else { Until::Ready };
+    let wanted = arguments.wait.unwrap_or(usual);
     // One that goes on is there at once, and must be told the time.
-    let until = if how == How::Resumed { arguments.wait.max(Until::Api) } else { arguments.wait };
+    let until = if how == How::Resumed { wanted.max(Until::Api) } else { wanted };
     if until != Until::None {
         // What has been reached long ago is no news.
         let silent = how == How::Resumed;
@@ -473,6 +476,11 @@ fn finish(context: &Context, cluster: &Cluster, started: &Started, took: Duratio
     context.output.say("");
     context.output.say(&match (started.wait, &started.kubeconfig) {
         (Until::None, _) => format!("Cluster {name:?} is booting.  See:  skerry status --name {name}"),
+        (Until::Api, Some(_)) if started.settings.runtime.is_some() => format!(
+            "Cluster {name:?} answers after {seconds} s; its node is Ready once the engine at {} is there.  Try:  \
+             kubectl --context {name} get nodes -w",
+            started.settings.runtime.as_deref().unwrap_or_default()
+        ),
         (_, Some(_)) => {
             format!("Cluster {name:?} is up after {seconds} s.  Try:  kubectl --context {name} get pods -A")
         }
