@@ -4,11 +4,13 @@
 //! (lines of the serial line), `{"do":"power-button"}`, `{"do":"cut"}`, `{"do":"go-on"}`, `{"do":"credentials"}` (they
 //! have been written), `{"do":"docker"}` (let a port lead to Docker's; a report once it does), `{"do":"suspend"}`
 //! (`{"saved_bytes":…}` again and again, at last with `"done":true`; whoever hangs up before that lets the machine go
-//! on). Answers: a report, or `{"ok":true}`, or `{"ok":false,"error":"…"}`.
+//! on). Answers: a report, or `{"ok":true}`, or `{"ok":false,"error":"…"}`, with
+//! `"full":true` when the host's disk is.
 
 use super::Cluster;
 use super::emulator::Accelerator;
 use super::milestones::Milestone;
+use crate::exit::{Code, Failure};
 use crate::supervisor::forwards::{Forward, Unreachable};
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
@@ -142,7 +144,11 @@ impl Supervisor {
         }
         let value: serde_json::Value = serde_json::from_slice(&line).context("reading the supervisor's answer")?;
         if value["ok"] == false {
-            bail!("{}", value["error"].as_str().unwrap_or("the supervisor refused"));
+            let why = value["error"].as_str().unwrap_or("the supervisor refused").to_owned();
+            if value["full"] == true {
+                bail!(Failure::new(Code::HostLacks, why).advice("free some space, then try again"));
+            }
+            bail!(why);
         }
         Ok(Some(serde_json::from_value(value).context("reading the supervisor's answer")?))
     }

@@ -126,10 +126,19 @@ async fn go_on(shared: &Shared, error: &anyhow::Error) -> Value {
     match take_back(&shared.monitor, &shared.saving.cluster).await {
         Ok(()) => {
             shared.report.send_modify(|report| report.paused = None);
-            failure(&format!("{error:#}; the machine runs on"))
+            let mut answer = failure(&format!("{error:#}; the machine runs on"));
+            answer["full"] = is_full(error).into();
+            answer
         }
         Err(still) => failure(&format!("{error:#}; and the machine does not go on: {still:#}")),
     }
+}
+
+/// Whether the host's disk has no room, or this user none on it.
+fn is_full(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let mut kinds = causes.map(std::io::Error::kind);
+    kinds.any(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge))
 }
 
 /// Stops the machine and writes its memory, until all of it is on disk.
@@ -242,4 +251,20 @@ pub async fn take_back(monitor: &Monitor, cluster: &Cluster) -> Result<()> {
     tokio::time::timeout(END_WAIT, ended).await.context("the emulator does not stop sending its memory")??;
     saved::discard(cluster)?;
     monitor.run("cont", json!({})).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let failed = |number: i32| {
+            let failed: Result<()> = Err(std::io::Error::from_raw_os_error(number)).context("writing the memory");
+            failed.unwrap_err()
+        };
+        assert!(is_full(&failed(Errno::ENOSPC as i32)));
+        assert!(!is_full(&failed(Errno::EIO as i32)));
+    }
 }
