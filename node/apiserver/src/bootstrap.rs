@@ -125,26 +125,29 @@ fn kubernetes_service(server: &Server) -> Vec<Wanted> {
     ]
 }
 
+/// Makes what is missing and brings what is to be updated to its state. What is there is looked up in the store: as 150
+/// requests through the chain it was a part of every start that users wait for.
 async fn ensure(server: &Arc<Server>, wanted: &Wanted) -> Result<(), Status> {
+    let (namespace, name) = (meta::namespace(&wanted.object), meta::name(&wanted.object));
+    let (group, version) = meta::split_api_version(wanted.api_version);
+    let resource = server.resource(group, version, &wanted.plural)?;
     let root = if wanted.api_version.contains('/') { "/apis" } else { "/api" };
-    let namespace = match meta::namespace(&wanted.object) {
-        "" => String::new(),
-        namespace => format!("/namespaces/{namespace}"),
-    };
-    let collection = format!("{root}/{}{namespace}/{}", wanted.api_version, wanted.plural);
-    let path = format!("{collection}/{}", meta::name(&wanted.object));
-    match call(server, "GET", &path, None).await {
-        Ok(_) if !wanted.update => Ok(()),
-        Ok(found) => {
+    let within = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
+    let collection = format!("{root}/{}{within}/{}", wanted.api_version, wanted.plural);
+    if !wanted.update && server.store.get(&resource.key(namespace, name)).is_some() {
+        return Ok(());
+    }
+    match server.object(&resource, namespace, name)? {
+        None => call(server, "POST", &collection, Some(&wanted.object)).await.map(drop),
+        Some(found) => {
             let mut merged = found.clone();
             for (field, value) in wanted.object.as_map().into_iter().flatten().filter(|(f, _)| f.as_str() != "metadata")
             {
                 merged.set(field, value.clone());
             }
+            let path = format!("{collection}/{name}");
             if merged == found { Ok(()) } else { call(server, "PUT", &path, Some(&merged)).await.map(drop) }
         }
-        Err(status) if status.is_not_found() => call(server, "POST", &collection, Some(&wanted.object)).await.map(drop),
-        Err(status) => Err(status),
     }
 }
 
