@@ -1,6 +1,7 @@
 //! What dockerd takes for the container engine. It is the engine, call by call, but for images, which Docker shares with
 //! the pods: it is not shown the CRI's references and the machine's own image, its prune does not see what pods use, and
-//! the last name of an image that a pod uses is not deleted.
+//! the last name of an image that a pod uses is not deleted. And what a build made of a snapshot is on the disk before
+//! the engine records the snapshot as whole.
 //!
 //! dockerd has no setting for any of that, and its API is no place for it: a container may have its socket.
 
@@ -38,23 +39,26 @@ const PRUNE_LEASES: &str = "labels.\"moby/prune.images\"";
 struct Shared {
     /// The engine's socket.
     engine: PathBuf,
+    /// The folder where it keeps snapshots, to find their disk by.
+    stored: PathBuf,
     images: Images,
     /// Whether dockerd has begun to prune, and has not yet listed the images.
     prunes: AtomicBool,
 }
 
-/// Serves dockerd at `path` for ever.
+/// Serves dockerd at `path` for ever, with the engine at the socket `engine`, which keeps snapshots in the folder `stored`.
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub async fn serve(path: &Path, engine: &Path, images: Images) -> Result<()> {
+pub async fn serve(path: &Path, engine: &Path, stored: &Path, images: Images) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("removing a leftover"),
         _ => {}
     }
     let listener = UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).context("keeping the socket to root")?;
-    let shared = Arc::new(Shared { engine: engine.to_owned(), images, prunes: AtomicBool::new(false) });
+    let (engine, stored) = (engine.to_owned(), stored.to_owned());
+    let shared = Arc::new(Shared { engine, stored, images, prunes: AtomicBool::new(false) });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let place = places.clone().acquire_owned().await?;
@@ -93,12 +97,18 @@ async fn answer(shared: &Shared, sender: SendRequest<Body>, request: Request<Inc
         "/containerd.services.images.v1.Images/List" if ours => list(shared, sender, request).await,
         "/containerd.services.images.v1.Images/Delete" if ours => delete(shared, sender, request).await,
         "/containerd.services.leases.v1.Leases/List" if ours => leases(shared, sender, request).await,
-        _ => pass(sender, request.map(|body| body.boxed_unsync())).await.map(answered),
+        // Whoever may ask: BuildKit and the classic builder, in whatever namespace.
+        "/containerd.services.snapshots.v1.Snapshots/Commit" => commit(shared, sender, request).await,
+        _ => pass(sender, unread(request)).await.map(answered),
     };
     done.unwrap_or_else(|error| {
         tracing::debug!(error = format!("{error:#}"), "a call of dockerd failed");
         grpc::failure(UNAVAILABLE, &format!("{error:#}"))
     })
+}
+
+fn unread(request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| body.boxed_unsync())
 }
 
 fn answered(response: Response<Incoming>) -> Response<Body> {
@@ -150,6 +160,18 @@ async fn list(shared: &Shared, sender: SendRequest<Body>, request: Request<Incom
         }
     }
     Ok(grpc::answer(&listed))
+}
+
+/// Flushes the disk first. The engine itself waits for the disk after what it unpacks (`sync_fs` in its settings), and the
+/// kernel when an overlay is unmounted. But the layer of a `COPY --link`, or one on nothing, is written right into its
+/// folder: after a power cut its files were empty, and BuildKit went on building on it.
+async fn commit(shared: &Shared, sender: SendRequest<Body>, request: Request<Incoming>) -> Result<Response<Body>> {
+    let stored = shared.stored.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || sys::mount::flush(&stored)).await? {
+        tracing::error!(%error, "a snapshot is not committed");
+        return Ok(grpc::failure(INTERNAL, &error.to_string()));
+    }
+    Ok(answered(pass(sender, unread(request)).await?))
 }
 
 async fn delete(shared: &Shared, sender: SendRequest<Body>, request: Request<Incoming>) -> Result<Response<Body>> {

@@ -4,7 +4,7 @@
 use crate::docker::engine;
 use crate::docker::front::Front;
 use crate::docker::{ENGINE, front};
-use crate::parts::images::SOCKET;
+use crate::parts::images::{SOCKET, STORED};
 use crate::pid1::Pid1;
 use crate::settings::Settings;
 use kubelet::images::Images;
@@ -21,7 +21,8 @@ pub fn start(settings: &Settings, pid1: &Pid1, stop: &CancellationToken, front: 
     tokio::spawn(async move {
         let serve = async {
             loop {
-                if let Err(error) = engine::serve(Path::new(ENGINE), Path::new(SOCKET), images.clone()).await {
+                let (engine, stored) = (Path::new(SOCKET), Path::new(STORED));
+                if let Err(error) = engine::serve(Path::new(ENGINE), engine, stored, images.clone()).await {
                     tracing::error!(error = format!("{error:#}"), "dockerd is not served");
                 }
                 tokio::time::sleep(AGAIN).await;

@@ -16,7 +16,7 @@ pub const SOCKET: &str = "/run/containerd/containerd.sock";
 /// The archive of the sandbox image, in the read-only root.
 const SANDBOX: &str = "/usr/lib/skerry/pause.tar";
 /// Where the engine keeps images: the file system whose room counts.
-const STORED: &str = "/var/lib/containerd";
+pub const STORED: &str = "/var/lib/containerd";
 /// Waits until the engine answers; it starts beside us.
 const ENGINE: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) };
 

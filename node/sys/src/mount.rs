@@ -1,4 +1,4 @@
-//! Mounting and unmounting. Does not know what belongs where.
+//! Mounting, flushing and unmounting. Does not know what belongs where.
 
 use crate::said;
 use nix::mount::{MntFlags, MsFlags};
@@ -74,8 +74,28 @@ pub fn remount_read_only(target: &Path) -> io::Result<()> {
         .map_err(|e| said(format_args!("remount {} read-only", target.display()), e))
 }
 
+/// Writes everything of the file system that `place` is on to its disk, and waits until it is there (syncfs(2)). An error
+/// is also one that an earlier write met behind its writer's back.
+pub fn flush(place: &Path) -> io::Result<()> {
+    let attempt = || Ok::<_, io::Error>(nix::unistd::syncfs(std::fs::File::open(place)?)?);
+    attempt().map_err(|e| said(format_args!("flush the file system of {}", place.display()), e))
+}
+
 /// Unmounts `target`. With `detach`, also while it is in use: it goes out of sight now and away with its last user.
 pub fn unmount(target: &Path, detach: bool) -> io::Result<()> {
     let flags = if detach { MntFlags::MNT_DETACH } else { MntFlags::empty() };
     nix::mount::umount2(target, flags).map_err(|e| said(format_args!("unmount {}", target.display()), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_is_flushed_and_a_place_that_is_not_there_is_named() {
+        flush(&std::env::temp_dir()).unwrap();
+        let why = flush(Path::new("/nowhere")).unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::NotFound);
+        assert!(why.to_string().contains("/nowhere"), "{why}");
+    }
 }
