@@ -7,6 +7,7 @@
 //! A request flows as `chain.rs` lists it; a write as `write.rs` says at its top.
 
 pub mod admission;
+mod ahead;
 pub mod allocate;
 pub mod authn;
 pub mod authz;

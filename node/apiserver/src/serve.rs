@@ -1,5 +1,6 @@
 //! The listener: TLS, the protocol that was agreed on, one task a connection, and a stop that lets requests finish.
 
+use crate::ahead::Ahead;
 use crate::chain::answer;
 use crate::reply::BoxError;
 use crate::server::Server;
@@ -83,7 +84,7 @@ async fn connection(server: Arc<Server>, security: Security, stream: TcpStream, 
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let acceptor = TlsAcceptor::from(security.tls);
-    let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+    let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(Ahead::new(stream))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
