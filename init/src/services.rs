@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod demand;
+pub mod hashing;
 pub mod outward;
 pub mod rest;
 pub mod supervise;

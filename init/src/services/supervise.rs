@@ -2,7 +2,7 @@
 
 use super::backoff::{Backoff, TRIES_MAX};
 use super::demand::Door;
-use super::outward;
+use super::{hashing, outward};
 use super::{Order, PATH, Ready, Service, Start, State, Surroundings, rest};
 use crate::boot::Failure;
 use crate::children::{Running, output_pipe};
@@ -187,6 +187,7 @@ fn command(service: &Service, passes_socket: bool, config: &Config) -> Command {
     command.args(service.arguments).env_clear().env("PATH", PATH).env("HOME", "/root").current_dir("/");
     command.envs(service.environment.iter().copied());
     command.envs(outward::environment(service.name, config));
+    command.envs(hashing::environment(service.name));
     command
 }
 
