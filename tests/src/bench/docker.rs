@@ -1,11 +1,14 @@
-//! Docker without a registry: from the end of a build to its pod running, and what an image costs on its way in.
+//! Docker without a registry: from the end of a build to its pod running, and what an image costs on its way in, beside
+//! a plain copy of as many bytes.
 
 use super::Bench;
 use super::figures::{median, seconds};
-use crate::harness::{Docker, Machine};
+use crate::harness::{Docker, Machine, eventually};
 use crate::images::catalog;
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,14 @@ const ROUNDS: usize = 3;
 const RUN: Duration = Duration::from_secs(300);
 /// The layer that changes, bytes.
 const LAYER_BYTES: usize = 32 << 20;
+/// Mark and name of the pod that takes a plain copy, and of its Service.
+const COPY: &str = "bench-copy";
+/// Where that pod is reached on this host.
+const COPY_PORT: u16 = 30_419;
+/// A plain copy, with the wait for its door.
+const COPY_LIMIT: Duration = Duration::from_secs(240);
+/// The plainest way onto the state disk: no TLS, no digest, no archive. It answers once all is on the disk.
+const COPY_COMMAND: &str = "exec nc -ll -p 8080 -e sh -c 'cat > /copy/all; sync /copy/all; rm /copy/all; echo copied'";
 
 pub fn measure(bench: &mut Bench) -> Result<()> {
     bench.machine().load(&[*catalog::image(super::watch::IMAGE).context("the tools image is in the catalogue")?]);
@@ -31,12 +42,19 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     if let Some(middle) = median(&times) {
         bench.note(format!("docker build finished to its pod Running, median of {}", times.len()), seconds(middle));
     }
-    let loaded = bench.attempt("one changed layer", |bench| load(bench.machine(), &docker));
-    if let Some((sent, took)) = loaded {
-        let rate = sent as f64 / took.as_secs_f64() / 1e6;
-        bench.note("image load of one changed layer of 32 MiB: throughput".to_owned(), format!("{rate:.1} MB/s"));
-        let ratio = sent as f64 / LAYER_BYTES as f64;
-        bench.note("the same: bytes sent, by those of the layer".to_owned(), format!("{ratio:.3}"));
+    let measured = bench.attempt("one changed layer", |bench| beside(bench.machine(), &docker));
+    if let Some(Layer { sent, loads, copies }) = measured {
+        let (load, copy) = (median(&loads).context("there are loads")?, median(&copies).context("there are copies")?);
+        let rate = |took: Duration| format!("{:.1} MB/s", LAYER_BYTES as f64 / took.as_secs_f64() / 1e6);
+        let what = "image load of one changed layer of 32 MiB";
+        bench.note(format!("{what}: throughput, median of {}", loads.len()), rate(load));
+        bench.note(
+            "the same: bytes sent, by those of the layer".to_owned(),
+            format!("{:.3}", sent / LAYER_BYTES as f64),
+        );
+        bench.note(format!("plain copy of 32 MiB onto the state disk, median of {}", copies.len()), rate(copy));
+        let ratio = format!("{:.1}", load.as_secs_f64() / copy.as_secs_f64());
+        bench.note("image load against a plain copy".to_owned(), ratio);
     }
     bench.touch();
     Ok(())
@@ -66,12 +84,73 @@ fn run(machine: &Machine, docker: &Docker, round: usize) -> Result<Duration> {
     Ok(took)
 }
 
-/// An image whose topmost layer is new to the machine: bytes sent, and how long that took.
-fn load(machine: &Machine, docker: &Docker) -> Result<(u64, Duration)> {
+/// What one layer cost.
+struct Layer {
+    /// Bytes that were sent, on average.
+    sent: f64,
+    loads: Vec<Duration>,
+    copies: Vec<Duration>,
+}
+
+/// Loads and plain copies by turns, so that both are measured under the same conditions.
+fn beside(machine: &Machine, docker: &Docker) -> Result<Layer> {
+    create(machine, "pods", &copy_pod());
+    create(machine, "services", &copy_service());
+    machine.kubectl_within(RUN, &["wait", "--for=condition=Ready", &format!("pod/{COPY}"), "--timeout=290s"]);
+    // The first one also waits for the way to be open.
+    copy(&[0]);
+    let mut layer = Layer { sent: 0.0, loads: Vec::new(), copies: Vec::new() };
+    for _ in 0..ROUNDS {
+        let mut noise = vec![0; LAYER_BYTES];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut noise)?;
+        let (sent, took) = load(machine, docker, &noise)?;
+        layer.sent += sent as f64 / ROUNDS as f64;
+        layer.loads.push(took);
+        layer.copies.push(copy(&noise));
+    }
+    machine.kubectl(&["delete", "service", COPY]);
+    super::watch::remove(machine, COPY);
+    Ok(layer)
+}
+
+/// Copies these bytes onto the state disk; how long that took when it went well.
+fn copy(bytes: &[u8]) -> Duration {
+    let once = || -> Result<Duration> {
+        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, COPY_PORT)))?;
+        stream.set_read_timeout(Some(COPY_LIMIT))?;
+        let began = Instant::now();
+        stream.write_all(bytes)?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer == "copied\n", "the pod answered {answer:?}");
+        Ok(began.elapsed())
+    };
+    eventually("a plain copy", COPY_LIMIT, || once().map_err(|error| format!("{error:#}")))
+}
+
+fn create(machine: &Machine, plural: &str, object: &Value) {
+    let path = format!("/api/v1/namespaces/default/{plural}");
+    machine.kubectl_given(RUN, &["create", "--raw", &path, "-f", "-"], &object.to_string());
+}
+
+fn copy_pod() -> Value {
+    let mut pod = super::watch::idle_pod(COPY, COPY);
+    pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", COPY_COMMAND]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "copy", "mountPath": "/copy"}]);
+    pod["spec"]["volumes"] = json!([{"name": "copy", "emptyDir": {}}]);
+    pod
+}
+
+fn copy_service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": COPY}, "spec": {"type": "NodePort",
+        "selector": {"bench": COPY}, "ports": [{"port": 80, "targetPort": 8080, "nodePort": COPY_PORT}]}})
+}
+
+/// An image whose topmost layer, with these bytes, is new to the machine: bytes sent, and how long that took.
+fn load(machine: &Machine, docker: &Docker, noise: &[u8]) -> Result<(u64, Duration)> {
     let context = machine.folder("docker-bench");
-    let mut noise = vec![0; LAYER_BYTES];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut noise)?;
-    write(&context, &format!("FROM {}\nCOPY noise /noise\n", super::watch::IMAGE), "noise", &noise)?;
+    write(&context, &format!("FROM {}\nCOPY noise /noise\n", super::watch::IMAGE), "noise", noise)?;
     docker.run(&["build", "-q", "-t", "bench:large", path(&context)?]);
     let archive = context.join("large.tar");
     machine.tell(&["image", "save", "bench:large", path(&archive)?]);
@@ -80,6 +159,7 @@ fn load(machine: &Machine, docker: &Docker) -> Result<(u64, Duration)> {
     let began = Instant::now();
     let text = machine.tell(&["image", "load", path(&archive)?]);
     let took = began.elapsed();
+    machine.tell(&["image", "rm", "bench:large"]);
     std::fs::remove_file(&archive)?;
     let loaded: Value = serde_json::from_str(&text).context("reading what was loaded")?;
     Ok((loaded["images"][0]["sent"].as_u64().context("the bytes that were sent")?, took))
@@ -93,4 +173,16 @@ fn write(context: &Path, dockerfile: &str, name: &str, content: &[u8]) -> Result
 
 fn path(path: &Path) -> Result<&str> {
     path.to_str().context("a path of letters")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_copy_is_led_to_its_pod_and_onto_the_disk() {
+        let (pod, service) = (copy_pod(), copy_service());
+        assert_eq!(service["spec"]["selector"], pod["metadata"]["labels"]);
+        assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["name"], pod["spec"]["volumes"][0]["name"]);
+    }
 }
