@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tests::sockets::listeners;
 
-/// In this order: Docker sleeps at first and at the end.
+/// In this order: Docker sleeps at first and after everything, and then the power goes.
 pub const STEPS: &[Step] = steps![
     docker_sleeps_and_nothing_listens_until_it_is_asked_for,
     the_first_call_wakes_docker,
@@ -26,6 +26,7 @@ pub const STEPS: &[Step] = steps![
     an_image_in_use_is_not_removed_by_either_side,
     layers_are_there_once,
     docker_sleeps_again_and_its_memory_is_free,
+    a_build_that_the_power_cut_short_goes_on_from_whole_layers,
 ];
 
 /// The machine's settings.
@@ -248,13 +249,9 @@ fn an_image_in_use_is_not_removed_by_either_side(machine: &Machine) {
     assert!(!machine.tell(&["image", "ls"]).contains("scratch:v1"));
 }
 
-fn layers_are_there_once(machine: &Machine) {
-    machine.load_images();
-    let docker = docker(machine);
-    let context = machine.folder("docker-large");
-    let size = 32 << 20;
+/// Bytes that do not compress, from a generator whose seed is a constant.
+fn noise(size: usize) -> Vec<u8> {
     let mut noise = vec![0u8; size];
-    // Bytes that do not compress, from a generator whose seed is a constant.
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
     for piece in noise.chunks_mut(8) {
         word ^= word << 13;
@@ -262,7 +259,15 @@ fn layers_are_there_once(machine: &Machine) {
         word ^= word << 17;
         piece.copy_from_slice(&word.to_le_bytes()[..piece.len()]);
     }
-    std::fs::write(context.join("large"), noise).expect("a file");
+    noise
+}
+
+fn layers_are_there_once(machine: &Machine) {
+    machine.load_images();
+    let docker = docker(machine);
+    let context = machine.folder("docker-large");
+    let size = 32 << 20;
+    std::fs::write(context.join("large"), noise(size)).expect("a file");
     std::fs::write(context.join("Dockerfile"), "FROM shop.local/tools:v1\nCOPY large /large\n").expect("a file");
     docker.run(&["build", "-q", "-t", "large:v1", context.to_str().expect("letters")]);
     let used = || -> u64 {
@@ -301,4 +306,34 @@ fn docker_sleeps_again_and_its_memory_is_free(machine: &Machine) {
     println!("Docker's memory: {} MiB awake, {} MiB asleep", awake >> 20, asleep >> 20);
     assert!(asleep < awake / 2, "{asleep} of {awake} bytes");
     assert!(docker.run(&["ps", "-a", "--format", "{{.Names}}"]).contains("busy"), "it wakes with what it knew");
+}
+
+/// BuildKit never waits for the disk when it notes what a step has made. Whether the note or the files of `COPY --link`
+/// come to the disk first is the kernel's choice; here the note does.
+fn a_build_that_the_power_cut_short_goes_on_from_whole_layers(machine: &Machine) {
+    machine.load_images();
+    shop::wrench(machine);
+    let context = machine.folder("docker-cut");
+    std::fs::write(context.join("noise"), noise(8 << 20)).expect("a file");
+    let steps = "FROM shop.local/tools:v1\nCOPY --link noise /\nARG WAIT\nRUN sha256sum /noise && sleep $WAIT\n";
+    std::fs::write(context.join("Dockerfile"), steps).expect("a file");
+    let context = context.to_str().expect("a path of letters");
+    let plain = [("DOCKER_BUILDKIT", "1"), ("BUILDKIT_PROGRESS", "plain")];
+    // BuildKit's name for itself, which its notes bear, is on the disk since its first start.
+    docker(machine).run(&["version"]);
+    on_machine(machine, "sync");
+    let build = docker(machine).stream(&plain, &["build", "--build-arg", "WAIT=1000", context]);
+    let said = build.line_with("  /noise", POD);
+    let sum = said.split_whitespace().rev().nth(1).expect("a sum and a name");
+    let note = "/proc/1/root/var/lib/docker/buildkit/cache.db";
+    on_machine(machine, &format!("dd if=/dev/null of={note} conv=notrunc,fsync"));
+    machine.cut_power();
+    drop(build);
+    machine.start();
+    let docker = Docker::of(machine);
+    let told = docker.run_with(&plain, &["build", "--build-arg", "WAIT=0", context]);
+    let copied = told.lines().find(|line| line.contains("COPY --link")).and_then(|line| line.split_whitespace().next());
+    let taken = format!("{} CACHED", copied.expect("a step and its number"));
+    assert!(told.contains(&taken), "the note is lost, so this shows nothing: {told}");
+    assert!(told.contains(sum), "the file had the sum {sum}: {told}");
 }

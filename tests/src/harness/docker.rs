@@ -1,7 +1,7 @@
 //! Docker's own client on this host, led to a machine's Docker by `skerry docker-env`.
 
-use super::Machine;
 use super::program::{Outcome, run};
+use super::{Machine, Stream};
 use crate::images::Workshop;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,6 +58,13 @@ impl Docker {
         command.envs(variables.iter().copied());
         let outcome = good(&format!("docker {arguments:?}"), run(&mut command, &[], COMMAND));
         format!("{}{}", outcome.out, outcome.err)
+    }
+
+    /// Starts it, with more variables, and with its lines to be read while it runs.
+    pub fn stream(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Stream {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        Stream::start(&mut command)
     }
 
     /// Runs it; it may fail.
