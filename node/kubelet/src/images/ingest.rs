@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
-/// Bytes of one message. containerd takes 16 MiB; a larger one saves nothing, for it is written before the next is sent.
-const CHUNK: usize = 1 << 20;
+/// Bytes of one message. containerd takes 16 MiB; a larger one saves nothing.
+const CHUNK: usize = 256 << 10;
+/// Messages that are sent before the first of them is answered: the next are received while containerd hashes this one.
+const AHEAD_MAX: usize = 4;
 /// How long containerd may take for one message. The last one puts gigabytes on a slow disk.
 const ANSWER_WAIT: Duration = Duration::from_secs(600);
 /// The first pause before a blob that another write holds is tried again; it doubles.
@@ -96,10 +98,13 @@ impl From<tonic::Status> for Stop {
     }
 }
 
-/// A write under way: every message is answered before the next is sent.
+/// A write under way: every message is answered, in the order in which they are sent.
 struct Writer {
     blob: Blob,
+    /// Bytes that are there, or on their way.
     offset: u64,
+    /// Messages whose answers are still to come.
+    unanswered: usize,
     sender: mpsc::Sender<WriteContentRequest>,
     answers: Streaming<WriteContentResponse>,
 }
@@ -126,7 +131,7 @@ impl Writer {
         sender.try_send(first).expect("an empty channel of one takes one");
         let answers =
             images.client().content().write(call_for(load, ReceiverStream::new(receiver))).await?.into_inner();
-        let mut writer = Writer { blob: blob.clone(), offset: 0, sender, answers };
+        let mut writer = Writer { blob: blob.clone(), offset: 0, unanswered: 0, sender, answers };
         let stat = writer.answer().await?;
         writer.offset = u64::try_from(stat.offset).unwrap_or(0);
         Ok(writer)
@@ -167,7 +172,7 @@ impl Writer {
                 return Err(Stop::Fault(Fault::invalid("content", message)));
             }
             if chunk.len() >= CHUNK {
-                self.send(std::mem::take(&mut chunk)).await?;
+                self.send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))).await?;
             }
         }
         if !chunk.is_empty() {
@@ -176,6 +181,8 @@ impl Writer {
         if self.offset == self.blob.size {
             return Ok(());
         }
+        // The next load asks how far this one came.
+        self.heard(0).await?;
         let why = broken.unwrap_or_else(|| "the content ended".to_owned());
         let message = format!("{why} after {} of {} bytes; send the rest", self.offset, self.blob.size);
         Err(Stop::Fault(Fault::invalid("content", message)))
@@ -184,23 +191,31 @@ impl Writer {
     async fn send(&mut self, data: Vec<u8>) -> Result<(), Stop> {
         let length = data.len() as u64;
         let request = WriteContentRequest { data, ..message(&self.blob, WriteAction::Write, self.offset) };
-        self.exchange(request).await?;
+        self.tell(request).await;
         self.offset += length;
-        Ok(())
+        self.heard(AHEAD_MAX).await
     }
 
     async fn commit(&mut self) -> Result<(), Stop> {
-        let request = message(&self.blob, WriteAction::Commit, self.offset);
-        self.exchange(request).await?;
-        Ok(())
+        self.tell(message(&self.blob, WriteAction::Commit, self.offset)).await;
+        self.heard(0).await
     }
 
-    async fn exchange(&mut self, request: WriteContentRequest) -> Result<WriteContentResponse, Stop> {
+    async fn tell(&mut self, request: WriteContentRequest) {
         if self.sender.send(request).await.is_err() {
             // The call has ended; its last answer says why.
             tracing::debug!("containerd ended a write early");
         }
-        self.answer().await
+        self.unanswered += 1;
+    }
+
+    /// Waits until so few messages are unanswered.
+    async fn heard(&mut self, unanswered: usize) -> Result<(), Stop> {
+        while self.unanswered > unanswered {
+            self.answer().await?;
+            self.unanswered -= 1;
+        }
+        Ok(())
     }
 
     async fn answer(&mut self) -> Result<WriteContentResponse, Stop> {
