@@ -1,6 +1,6 @@
-//! How the programs that check layers hash, where QEMU carries the processor's instructions out one by one: wide vectors
-//! cost it more than they save. Go's SHA-256 without AVX2 is half as fast again there (15 against 22 MB/s), and each
-//! layer is hashed twice, as it comes and as it is unpacked.
+//! How the programs that check layers hash, where QEMU carries the processor's instructions out one by one: wide
+//! vectors cost it more than they save. Go's SHA-256 without AVX2 is half as fast again there (15 against 22 MB/s), and
+//! each layer is hashed twice, as it comes and as it is unpacked.
 
 use std::arch::x86_64::__cpuid;
 

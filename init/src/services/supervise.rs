@@ -2,8 +2,8 @@
 
 use super::backoff::{Backoff, TRIES_MAX};
 use super::demand::Door;
-use super::{hashing, outward};
 use super::{Order, PATH, Ready, Service, Start, State, Surroundings, rest};
+use super::{hashing, outward};
 use crate::boot::Failure;
 use crate::children::{Running, output_pipe};
 use crate::config::Config;
