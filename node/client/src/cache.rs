@@ -1,7 +1,7 @@
 //! `Cache`: the last seen state of every object of one resource, with indexes, and who wants to hear of changes.
 //!
 //! It knows no kind: [`Store`](crate::Store) gives the objects their types back. Compiled for every kind anew, this and
-//! the informer were a fifth of what `node` runs when it starts, and an emulator translates every copy by itself.
+//! the informer were a sixth of what `node` runs until it is Ready, and an emulator translates every copy by itself.
 
 use crate::resource::{Meta, Object, ObjectKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
