@@ -19,18 +19,30 @@ const CLASS_BYTES: usize = 20;
 /// The header of a netlink message and that of generic netlink.
 const HEADERS: usize = 16 + 4;
 
-/// Waits for the button. `Ok(false)` when this kernel has no ACPI, so there is none.
-pub async fn pressed() -> io::Result<bool> {
-    let socket = sys::watch::readable(sys::socket::netlink(sys::socket::Netlink::Generic, 0)?)?;
-    nix::unistd::write(socket.get_ref(), &family_request("acpi_event"))?;
-    let mut message = vec![0; MESSAGE_BYTES_MAX];
-    let length = read(&socket, &mut message).await?;
-    let Some(group) = group_of(&message[..length]) else { return Ok(false) };
-    sys::socket::join_netlink_group(socket.get_ref(), group)?;
-    loop {
-        let length = read(&socket, &mut message).await?;
-        if event_class(&message[..length]).is_some_and(|class| class.starts_with(b"button/power")) {
-            return Ok(true);
+/// The power button, listened to from the moment at which this is made.
+pub struct Button(AsyncFd<OwnedFd>);
+
+impl Button {
+    /// Begins to listen; none when this kernel has no ACPI, so that there is no button. It waits for nothing: the kernel
+    /// answers while it is asked.
+    pub fn listen() -> io::Result<Option<Button>> {
+        let socket = sys::watch::readable(sys::socket::netlink(sys::socket::Netlink::Generic, 0)?)?;
+        nix::unistd::write(socket.get_ref(), &family_request("acpi_event"))?;
+        let mut message = vec![0; MESSAGE_BYTES_MAX];
+        let length = nix::unistd::read(socket.get_ref(), &mut message)?;
+        let Some(group) = group_of(&message[..length]) else { return Ok(None) };
+        sys::socket::join_netlink_group(socket.get_ref(), group)?;
+        Ok(Some(Button(socket)))
+    }
+
+    /// Waits until it is pressed.
+    pub async fn pressed(&self) -> io::Result<()> {
+        let mut message = vec![0; MESSAGE_BYTES_MAX];
+        loop {
+            let length = read(&self.0, &mut message).await?;
+            if event_class(&message[..length]).is_some_and(|class| class.starts_with(b"button/power")) {
+                return Ok(());
+            }
         }
     }
 }

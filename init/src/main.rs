@@ -23,6 +23,7 @@ mod trampoline;
 mod verdict;
 
 use boot::{Boot, Failure, PHASES};
+use button::Button;
 use power::{Ending, Kind};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -120,13 +121,17 @@ async fn live(started: Duration) {
 /// Listens for wishes that come from outside: the power button, Ctrl-Alt-Del, signals.
 fn listen(boot: &Boot) {
     let endings = boot.endings.clone();
+    // Here and not in the task, which has its turn when a phase first waits: by then the milestone `init` may be out, and
+    // whoever waits for that may have pressed.
+    let mut first = Some(Button::listen());
     guard::keep_running("power button", boot.console.clone(), move || {
-        let endings = endings.clone();
+        let (endings, button) = (endings.clone(), first.take().unwrap_or_else(Button::listen));
         async move {
-            while button::pressed().await? {
+            let Some(button) = button? else { return Ok(()) };
+            loop {
+                button.pressed().await?;
                 ask(&endings, Kind::PowerOff, "power button");
             }
-            Ok(())
         }
     });
     for (number, kind, why) in
