@@ -26,12 +26,11 @@ use crate::output::Output;
 use crate::steps::Step;
 use anyhow::{Context, Result};
 use folders::Folders;
-pub use manifest::{Manifest, fingerprint};
-pub use packages::fetch::hexadecimal;
+pub use manifest::Manifest;
 use packages::fetch::{Fetcher, file_sha256};
+pub use packages::fetch::{hexadecimal, sha256};
 use packages::lock::{Key, Lock};
 use packages::{Provider, archive, keyring};
-use ring::digest::{SHA256, digest};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use unpack::Shelf;
@@ -233,7 +232,7 @@ fn root_file_system(
 /// One hash over everything that decides the bytes of the root file system.
 fn identity(tree: &tree::Tree, packer: &pack::Packer) -> Result<String> {
     let text = format!("{}\n{}", packer.identity(), tree.fingerprint());
-    Ok(hexadecimal(digest(&SHA256, text.as_bytes()).as_ref()))
+    Ok(sha256(text.as_bytes()))
 }
 
 /// The client that fits the cluster, for hosts whose own is too old.

@@ -4,7 +4,7 @@ mod config;
 mod host;
 
 use super::packages::deb::{self, Content};
-use super::packages::fetch::hexadecimal;
+use super::packages::fetch::sha256;
 use super::unpack::Shelf;
 use super::userland::Package;
 use crate::exit::{Code, Failure};
@@ -14,7 +14,6 @@ use crate::steps::Step;
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use ring::digest::{SHA256, digest};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -61,8 +60,7 @@ impl Plan {
     pub fn make(recipe: &Recipe<'_>, version: &str) -> Result<Plan> {
         let wanted = config::read_folder(recipe.fragments)?;
         let compiler = host::compiler()?;
-        let key =
-            hexadecimal(digest(&SHA256, format!("{version}\n{compiler}\n{}", wanted.print()).as_bytes()).as_ref());
+        let key = sha256(format!("{version}\n{compiler}\n{}", wanted.print()).as_bytes());
         Ok(Plan { wanted, folder: recipe.cache.join(&key[..16]) })
     }
 

@@ -1,8 +1,7 @@
 //! What a built image consists of, for those who boot it and those who ask what is inside.
 
-use super::packages::fetch::{file_sha256, hexadecimal};
+use super::packages::fetch::file_sha256;
 use anyhow::{Context, Result};
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -39,7 +38,7 @@ pub struct Manifest {
     pub files: BTreeMap<String, Entry>,
     /// Versions of the foreign software inside, by package.
     pub packages: BTreeMap<String, String>,
-    /// Fingerprints of the certificate authorities that the image trusts; older images do not tell.
+    /// The certificate authorities that the image trusts, by SHA-256 over their DER in hexadecimal; older images do not tell.
     #[serde(default)]
     pub authorities: BTreeSet<String>,
 }
@@ -73,11 +72,6 @@ impl Manifest {
     pub fn describes(&self, folder: &Path, name: &str) -> bool {
         self.files.get(name).is_some_and(|entry| describe(&folder.join(name)).is_ok_and(|found| found == *entry))
     }
-}
-
-/// What two equal certificates have in common: SHA-256 over their DER, in hexadecimal.
-pub fn fingerprint(der: &[u8]) -> String {
-    hexadecimal(digest(&SHA256, der).as_ref())
 }
 
 /// Size and hash of a file.

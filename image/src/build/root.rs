@@ -2,8 +2,8 @@
 
 use super::elf;
 use super::features;
-use super::manifest::fingerprint;
 use super::own;
+use super::packages::fetch::sha256;
 use super::sandbox;
 use super::tree::Tree;
 use super::unpack::{Shelf, unpack};
@@ -102,14 +102,14 @@ pub fn assemble(parts: &Parts<'_>, output: &Output, interrupt: &Interrupt) -> Re
     Ok(tree)
 }
 
-/// Fingerprints of the certificates in the tree's one file of authorities.
+/// SHA-256, in hexadecimal, of the certificates in the tree's one file of authorities.
 ///
 /// # Errors
 /// When it is not there or not in PEM.
 pub fn authorities(tree: &Tree) -> Result<BTreeSet<String>> {
     let (_, bundle) = tree.files().find(|(path, _)| *path == BUNDLE).context("the image has no authorities")?;
     let all = pki::pem::certificates(bundle).with_context(|| BUNDLE.to_owned())?;
-    Ok(all.iter().map(|certificate| fingerprint(certificate)).collect())
+    Ok(all.iter().map(|certificate| sha256(certificate)).collect())
 }
 
 /// All certificates in one text, in the order of their names.

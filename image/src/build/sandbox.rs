@@ -1,8 +1,7 @@
 //! The sandbox image: one static program as an image archive in the OCI layout, the same bytes every time. Pure.
 
-use super::packages::fetch::hexadecimal;
+use super::packages::fetch::sha256;
 use anyhow::Result;
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 /// What the container engine calls it. Its configuration pins this name, so that it is never collected or pulled.
@@ -49,16 +48,12 @@ pub fn archive(program: &[u8]) -> Result<Vec<u8>> {
     ])
 }
 
-fn hash(content: &[u8]) -> String {
-    hexadecimal(digest(&SHA256, content).as_ref())
-}
-
 fn name(content: &[u8]) -> String {
-    format!("sha256:{}", hash(content))
+    format!("sha256:{}", sha256(content))
 }
 
 fn blob(content: &[u8]) -> String {
-    format!("blobs/sha256/{}", hash(content))
+    format!("blobs/sha256/{}", sha256(content))
 }
 
 fn describe(media_type: &str, content: &[u8]) -> Value {

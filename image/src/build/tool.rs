@@ -2,14 +2,13 @@
 //! of the host.
 
 use super::elf;
-use super::packages::fetch::hexadecimal;
+use super::packages::fetch::sha256;
 use super::tree::{LIBRARIES, Tree};
 use super::unpack::{Shelf, unpack};
 use super::userland::{self, Part};
 use crate::exit::{Code, Failure};
 use crate::interrupt::Interrupt;
 use anyhow::{Context, Result, bail};
-use ring::digest::{SHA256, digest};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,7 +30,7 @@ impl Tools {
         for package in &packages {
             identity += &format!("{} {}\n", package.name, shelf.version(package)?);
         }
-        let key = hexadecimal(digest(&SHA256, identity.as_bytes()).as_ref());
+        let key = sha256(identity.as_bytes());
         let folder = cache.join(format!("{name}-{}", &key[..16]));
         if !folder.exists() {
             let mut tree = Tree::merged()?;

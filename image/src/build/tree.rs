@@ -1,8 +1,7 @@
 //! A root file system in memory: what will lie where. Pure until it is written to a folder.
 
-use super::packages::fetch::hexadecimal;
+use super::packages::fetch::sha256;
 use anyhow::{Context, Result, bail, ensure};
-use ring::digest::{SHA256, digest};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -109,7 +108,7 @@ impl Tree {
             let line = match node {
                 Node::Folder(mode) => format!("{path} folder {mode:o}\n"),
                 Node::File(mode, content) => {
-                    format!("{path} file {mode:o} {}\n", hexadecimal(digest(&SHA256, content).as_ref()))
+                    format!("{path} file {mode:o} {}\n", sha256(content))
                 }
                 Node::Link(target) => format!("{path} link {target}\n"),
             };

@@ -4,8 +4,8 @@
 //! (lines of the serial line), `{"do":"power-button"}`, `{"do":"cut"}`, `{"do":"go-on"}`, `{"do":"credentials"}` (they
 //! have been written), `{"do":"docker"}` (let a port lead to Docker's; a report once it does), `{"do":"suspend"}`
 //! (`{"saved_bytes":…}` again and again, at last with `"done":true`; whoever hangs up before that lets the machine go
-//! on). Answers: a report, or `{"ok":true}`, or `{"ok":false,"error":"…"}`, with
-//! `"full":true` when the host's disk is.
+//! on). Answers: a report, or `{"ok":true}`, or `{"ok":false,"error":"…"}`, with `"full":true`
+//! when the host's disk is.
 
 use super::Cluster;
 use super::emulator::Accelerator;

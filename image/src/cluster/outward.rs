@@ -22,6 +22,7 @@ const HANDED: &[(&str, &str)] = &[
 const HOST: &str = "host.skerry.internal";
 /// Bytes of a value at most, as init takes it.
 const VALUE_BYTES_MAX: usize = 4096;
+
 /// What is handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outward {

@@ -9,9 +9,8 @@ use super::emulator::{Accelerator, DISK, Machine};
 use super::images::Image;
 use super::settings::Settings;
 use super::{Cluster, outward};
-use crate::build::{KERNEL, ROOT, hexadecimal};
+use crate::build::{KERNEL, ROOT, sha256};
 use anyhow::{Context, Result};
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -56,7 +55,7 @@ impl Identity {
         emulator: &Emulator,
         image: &Image,
     ) -> Result<Identity> {
-        let sha256 = |name: &str| image.manifest.files.get(name).map(|entry| entry.sha256.clone()).unwrap_or_default();
+        let told = |name: &str| image.manifest.files.get(name).map(|entry| entry.sha256.clone()).unwrap_or_default();
         let handed = outward::handed(cluster);
         let machine = Machine {
             name: &cluster.name,
@@ -78,14 +77,14 @@ impl Identity {
         let checksum = |(name, file): &(&str, &str)| {
             let path = cluster.path(file);
             let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-            Ok(((*name).to_owned(), hexadecimal(digest(&SHA256, &bytes).as_ref())))
+            Ok(((*name).to_owned(), sha256(&bytes)))
         };
         Ok(Identity {
             emulator: emulator.version.clone(),
             program: emulator.program.clone(),
             processor: processor(accelerator, &std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
-            kernel: sha256(KERNEL),
-            root: sha256(ROOT),
+            kernel: told(KERNEL),
+            root: told(ROOT),
             arguments: machine.arguments(),
             disk_bytes: settings.disk_bytes,
             manifests: settings.manifests.clone(),
@@ -138,7 +137,7 @@ fn processor(accelerator: Accelerator, cpuinfo: &str) -> String {
     };
     let line = |name: &&str| cpuinfo.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     let lines: Vec<String> = wanted.iter().map(line).collect();
-    hexadecimal(digest(&SHA256, lines.join("\n").as_bytes()).as_ref())
+    sha256(lines.join("\n").as_bytes())
 }
 
 /// The state disk as the machine left it: whoever has written to it since has made the memory worthless.

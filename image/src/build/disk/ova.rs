@@ -3,10 +3,9 @@
 //! Linux machine of its own accord.
 
 use super::{Format, LARGE, Parts, vmdk};
-use crate::build::packages::fetch::hexadecimal;
+use crate::build::packages::fetch::sha256;
 use crate::interrupt::Interrupt;
 use anyhow::Result;
-use ring::digest::{SHA256, digest};
 use std::fs::File;
 
 /// The line of the table.
@@ -27,7 +26,7 @@ fn write(parts: &Parts, file: &mut File, interrupt: &Interrupt) -> Result<()> {
     let mut disk = Vec::new();
     vmdk::write(parts, &mut disk, interrupt)?;
     let description = describe(parts, disk.len()).into_bytes();
-    let sum = |name: &str, bytes: &[u8]| format!("SHA256({name})= {}\n", hexadecimal(digest(&SHA256, bytes).as_ref()));
+    let sum = |name: &str, bytes: &[u8]| format!("SHA256({name})= {}\n", sha256(bytes));
     let sums = (sum(DESCRIPTION, &description) + &sum(DISK, &disk)).into_bytes();
     let mut archive = tar::Builder::new(file);
     for (name, bytes) in [(DESCRIPTION, &description), (DISK, &disk), (SUMS, &sums)] {

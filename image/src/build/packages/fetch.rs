@@ -200,6 +200,11 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(digest(&SHA256, bytes).as_ref())
+}
+
 /// The SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors

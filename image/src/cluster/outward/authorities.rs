@@ -2,7 +2,7 @@
 //! the machine reads what it is handed by fw_cfg a page at a time and from the start each time, so that a whole
 //! distribution's bundle would cost half a second of an emulated boot.
 
-use crate::build::fingerprint;
+use crate::build::sha256;
 use crate::cluster::{Cluster, place};
 use crate::exit::{Code, Failure};
 use anyhow::{Context, Result, bail};
@@ -35,7 +35,7 @@ pub fn of_host(cluster: &Cluster, variable: Option<&str>, known: &BTreeSet<Strin
     for (path, why) in places {
         match certificates(&path) {
             Ok(found) => {
-                let new = found.iter().filter(|certificate| had.insert(fingerprint(certificate)));
+                let new = found.iter().filter(|certificate| had.insert(sha256(certificate)));
                 text.extend(new.map(|certificate| pki::pem::certificate(certificate)));
             }
             Err(error) => {
@@ -129,7 +129,7 @@ mod tests {
         let file = folder.path().join("bundle.pem");
         let all: String = [b"one", b"two", b"two"].map(|der| pki::pem::certificate(der)).concat();
         std::fs::write(&file, all).unwrap();
-        let known = BTreeSet::from([fingerprint(b"one")]);
+        let known = BTreeSet::from([sha256(b"one")]);
         let (text, warnings) = of_host(&cluster, file.to_str(), &known).unwrap();
         assert!(text.contains(&pki::pem::certificate(b"two")), "{text}");
         assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 1, "{text}");
