@@ -1,8 +1,8 @@
 //! Docker without a registry: from the end of a build to its pod running, and what an image costs on its way in, beside
 //! a plain copy of as many bytes.
 
-use super::Bench;
 use super::figures::{median, seconds};
+use super::{Bench, watch};
 use crate::harness::{Docker, Machine, eventually};
 use crate::images::catalog;
 use anyhow::{Context, Result, ensure};
@@ -28,7 +28,7 @@ const COPY_LIMIT: Duration = Duration::from_secs(240);
 const COPY_COMMAND: &str = "exec nc -ll -p 8080 -e sh -c 'cat > /copy/all; sync /copy/all; rm /copy/all; echo copied'";
 
 pub fn measure(bench: &mut Bench) -> Result<()> {
-    bench.machine().load(&[*catalog::image(super::watch::IMAGE).context("the tools image is in the catalogue")?]);
+    bench.machine().load(&[*catalog::image(watch::IMAGE).context("the tools image is in the catalogue")?]);
     let docker = Docker::of(bench.machine());
     let woken = Instant::now();
     docker.run(&["version"]);
@@ -63,12 +63,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
 /// From the end of a build to the pod's container running, with the pod's creation.
 fn run(machine: &Machine, docker: &Docker, round: usize) -> Result<Duration> {
     let context = machine.folder("docker-bench");
-    write(
-        &context,
-        &format!("FROM {}\nCOPY round /round\n", super::watch::IMAGE),
-        "round",
-        format!("{round}").as_bytes(),
-    )?;
+    write(&context, &format!("FROM {}\nCOPY round /round\n", watch::IMAGE), "round", format!("{round}").as_bytes())?;
     let (image, name) = (format!("bench:r{round}"), format!("bench-{round}"));
     docker.run(&["build", "-q", "-t", &image, path(&context)?]);
     let built = Instant::now();
@@ -94,8 +89,8 @@ struct Layer {
 
 /// Loads and plain copies by turns, so that both are measured under the same conditions.
 fn beside(machine: &Machine, docker: &Docker) -> Result<Layer> {
-    create(machine, "pods", &copy_pod());
-    create(machine, "services", &copy_service());
+    watch::create(machine, "pods", &copy_pod());
+    watch::create(machine, "services", &watch::service(COPY, COPY, COPY_PORT));
     machine.kubectl_within(RUN, &["wait", "--for=condition=Ready", &format!("pod/{COPY}"), "--timeout=290s"]);
     // The first one also waits for the way to be open.
     copy(&[0]);
@@ -109,7 +104,7 @@ fn beside(machine: &Machine, docker: &Docker) -> Result<Layer> {
         layer.copies.push(copy(&noise));
     }
     machine.kubectl(&["delete", "service", COPY]);
-    super::watch::remove(machine, COPY);
+    watch::remove(machine, COPY);
     Ok(layer)
 }
 
@@ -129,28 +124,18 @@ fn copy(bytes: &[u8]) -> Duration {
     eventually("a plain copy", COPY_LIMIT, || once().map_err(|error| format!("{error:#}")))
 }
 
-fn create(machine: &Machine, plural: &str, object: &Value) {
-    let path = format!("/api/v1/namespaces/default/{plural}");
-    machine.kubectl_given(RUN, &["create", "--raw", &path, "-f", "-"], &object.to_string());
-}
-
 fn copy_pod() -> Value {
-    let mut pod = super::watch::idle_pod(COPY, COPY);
+    let mut pod = watch::idle_pod(COPY, COPY);
     pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", COPY_COMMAND]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "copy", "mountPath": "/copy"}]);
     pod["spec"]["volumes"] = json!([{"name": "copy", "emptyDir": {}}]);
     pod
 }
 
-fn copy_service() -> Value {
-    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": COPY}, "spec": {"type": "NodePort",
-        "selector": {"bench": COPY}, "ports": [{"port": 80, "targetPort": 8080, "nodePort": COPY_PORT}]}})
-}
-
 /// An image whose topmost layer, with these bytes, is new to the machine: bytes sent, and how long that took.
 fn load(machine: &Machine, docker: &Docker, noise: &[u8]) -> Result<(u64, Duration)> {
     let context = machine.folder("docker-bench");
-    write(&context, &format!("FROM {}\nCOPY noise /noise\n", super::watch::IMAGE), "noise", noise)?;
+    write(&context, &format!("FROM {}\nCOPY noise /noise\n", watch::IMAGE), "noise", noise)?;
     docker.run(&["build", "-q", "-t", "bench:large", path(&context)?]);
     let archive = context.join("large.tar");
     machine.tell(&["image", "save", "bench:large", path(&archive)?]);
@@ -181,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_plain_copy_is_led_to_its_pod_and_onto_the_disk() {
-        let (pod, service) = (copy_pod(), copy_service());
+        let (pod, service) = (copy_pod(), watch::service(COPY, COPY, COPY_PORT));
         assert_eq!(service["spec"]["selector"], pod["metadata"]["labels"]);
         assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["name"], pod["spec"]["volumes"][0]["name"]);
     }

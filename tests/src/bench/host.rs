@@ -1,8 +1,8 @@
 //! What a user of the host command waits for: a start with a new cluster, with one that was stopped and one that was
 //! suspended, a stop, a suspension, and a new Service's way to localhost.
 
-use super::Bench;
 use super::figures::{median, spread};
+use super::{Bench, watch};
 use crate::harness::{Machine, get, promptly};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -89,20 +89,19 @@ fn round(bench: &mut Bench, lane: &Lane) -> Result<[Duration; 5]> {
 /// From the moment at which the API has taken a Service until a page comes from 127.0.0.1.
 fn doors(bench: &mut Bench) -> Result<()> {
     let machine = bench.machine();
-    machine
-        .load(&[*crate::images::catalog::image(super::watch::IMAGE).context("the tools image is in the catalogue")?]);
-    create(machine, "pods", &pod());
+    machine.load(&[*crate::images::catalog::image(watch::IMAGE).context("the tools image is in the catalogue")?]);
+    watch::create(machine, "pods", &pod());
     machine.kubectl_within(POD, &["wait", "--for=condition=Ready", &format!("pod/{POD_NAME}"), "--timeout=230s"]);
     let (mut came, mut went) = (Vec::new(), Vec::new());
     for port in FIRST_PORT..FIRST_PORT + SERVICES {
         let name = format!("door-{port}");
-        create(machine, "services", &service(&name, port));
+        watch::create(machine, "services", &watch::service(POD_NAME, &name, port));
         let door: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
         came.push(promptly("the Service answers", APPEAR, || get(door, "/").is_ok_and(|reply| reply.code == 200)));
         machine.kubectl(&["delete", "service", &name]);
         went.push(promptly("its port is shut", APPEAR, || std::net::TcpStream::connect(door).is_err()));
     }
-    super::watch::remove(machine, POD_NAME);
+    watch::remove(machine, POD_NAME);
     ensure!(came.len() == usize::from(SERVICES), "every Service was timed");
     for (what, times) in
         [("a new NodePort to its first page on localhost", &came), ("a deleted NodePort to its shut port", &went)]
@@ -113,22 +112,12 @@ fn doors(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn create(machine: &Machine, plural: &str, object: &Value) {
-    let path = format!("/api/v1/namespaces/default/{plural}");
-    machine.kubectl_given(APPEAR, &["create", "--raw", &path, "-f", "-"], &object.to_string());
-}
-
 fn pod() -> Value {
-    let mut pod = super::watch::idle_pod(POD_NAME, POD_NAME);
+    let mut pod = watch::idle_pod(POD_NAME, POD_NAME);
     let serve = "mkdir /www && echo rock > /www/index.html && exec httpd -f -p 8080 -h /www";
     pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", serve]);
     pod["spec"]["containers"][0]["readinessProbe"] = json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1});
     pod
-}
-
-fn service(name: &str, port: u16) -> Value {
-    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "NodePort",
-        "selector": {"bench": POD_NAME}, "ports": [{"port": 80, "targetPort": 8080, "nodePort": port}]}})
 }
 
 #[cfg(test)]
@@ -137,7 +126,7 @@ mod tests {
 
     #[test]
     fn services_lead_to_the_pod() {
-        let service = service("x", FIRST_PORT);
+        let service = watch::service(POD_NAME, "x", FIRST_PORT);
         let label = &pod()["metadata"]["labels"];
         assert_eq!(&service["spec"]["selector"], label);
     }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const RUN: Duration = Duration::from_secs(300);
 /// A watch that was asked for, or one pod to be gone.
 const SOON: Duration = Duration::from_secs(120);
+/// One object to be made.
+const MADE: Duration = Duration::from_secs(60);
 /// The image that the pods are of.
 pub const IMAGE: &str = "shop.local/tools:v1";
 
@@ -26,6 +28,18 @@ pub fn idle_pod(mark: &str, name: &str) -> Value {
             ],
         },
     })
+}
+
+/// A Service that leads a node port to port 8080 of the pods of a mark.
+pub fn service(mark: &str, name: &str, port: u16) -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "NodePort",
+        "selector": {"bench": mark}, "ports": [{"port": 80, "targetPort": 8080, "nodePort": port}]}})
+}
+
+/// Creates an object and returns with the server's answer.
+pub fn create(machine: &Machine, plural: &str, object: &Value) {
+    let path = format!("/api/v1/namespaces/default/{plural}");
+    machine.kubectl_given(MADE, &["create", "--raw", &path, "-f", "-"], &object.to_string());
 }
 
 /// Removes the pods of a mark and waits until they are gone.
