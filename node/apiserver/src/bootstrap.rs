@@ -131,12 +131,12 @@ async fn ensure(server: &Arc<Server>, wanted: &Wanted) -> Result<(), Status> {
     let (namespace, name) = (meta::namespace(&wanted.object), meta::name(&wanted.object));
     let (group, version) = meta::split_api_version(wanted.api_version);
     let resource = server.resource(group, version, &wanted.plural)?;
-    let root = if wanted.api_version.contains('/') { "/apis" } else { "/api" };
-    let within = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
-    let collection = format!("{root}/{}{within}/{}", wanted.api_version, wanted.plural);
     if !wanted.update && server.store.get(&resource.key(namespace, name)).is_some() {
         return Ok(());
     }
+    let root = if wanted.api_version.contains('/') { "/apis" } else { "/api" };
+    let within = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
+    let collection = format!("{root}/{}{within}/{}", wanted.api_version, wanted.plural);
     match server.object(&resource, namespace, name)? {
         None => call(server, "POST", &collection, Some(&wanted.object)).await.map(drop),
         Some(found) => {
