@@ -22,6 +22,8 @@ pub const PHASES: &[Phase] = &[
     phases::config::PHASE,
     phases::control::PHASE,
     phases::cgroups::PHASE,
+    phases::trust::PHASE,
+    phases::services::EARLY,
     phases::clock::PHASE,
     phases::sysctls::PHASE,
     phases::hostname::PHASE,
@@ -29,7 +31,7 @@ pub const PHASES: &[Phase] = &[
     phases::disk::PHASE,
     phases::entropy::PHASE,
     phases::identity::PHASE,
-    phases::trust::PHASE,
+    phases::registries::PHASE,
     phases::services::PHASE,
 ];
 

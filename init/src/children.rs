@@ -45,7 +45,7 @@ impl Children {
     /// Runs a tool to its end and returns how it ended and the end of what it wrote.
     pub async fn run(&self, command: Command) -> io::Result<(End, String)> {
         let (mut output, writer) = output_pipe()?;
-        let launch = Launch { command, cgroup: None, streams: Streams::Captured(writer), listen: None };
+        let launch = Launch { command, cgroup: None, streams: Streams::Captured(writer), input: None, listen: None };
         let running = self.start(launch)?;
         let mut kept = Vec::new();
         let mut piece = [0; 4096];

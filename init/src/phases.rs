@@ -12,6 +12,7 @@ pub mod hostname;
 pub mod identity;
 pub mod mounts;
 pub mod network;
+pub mod registries;
 pub mod services;
 pub mod sysctls;
 pub mod trust;

@@ -60,8 +60,12 @@ pub struct Service {
     pub arguments: &'static [&'static str],
     /// More of its environment than `PATH` and `HOME`.
     pub environment: &'static [(&'static str, &'static str)],
-    /// What must be ready before it starts: phases, services and milestones of `node`.
+    /// What must be ready before it starts, or before it is given its settings: phases, services and milestones of
+    /// `node`.
     pub needs: &'static [&'static str],
+    /// The file of its settings, for one that reads them from its standard input: it may then begin before it has what
+    /// it needs.
+    pub settings: Option<&'static str>,
     /// How it is known to be ready.
     pub ready: Ready,
     /// What starts it.
@@ -95,10 +99,12 @@ pub const TABLE: &[Service] = &[
     Service {
         name: "containerd",
         program: "/usr/bin/containerd",
-        arguments: &["--config", "/usr/lib/skerry/containerd.toml"],
+        // It makes itself ready for as long as all phases of the boot take before it reads its settings.
+        arguments: &["--config", "/proc/self/fd/0"],
         // Its shim is found in `shim::FOLDER`.
         environment: &[("PATH", "/usr/lib/skerry/shim:/usr/bin")],
         needs: &["disk"],
+        settings: Some("/usr/lib/skerry/containerd.toml"),
         ready: Ready::Socket("/run/containerd/containerd.sock"),
         start: Start::Boot,
         rest: None,
@@ -147,6 +153,7 @@ pub const TABLE: &[Service] = &[
         // `bridge`: docker0 and the way to the engine are there. Not that the node is Ready, for what runs the pods may
         // itself be a container of Docker.
         needs: &["containerd", crate::control::BRIDGE],
+        settings: None,
         ready: Ready::Started,
         start: Start::Connection("/run/docker.sock"),
         rest: Some(Rest {
@@ -173,6 +180,7 @@ pub const TABLE: &[Service] = &[
         arguments: &["--config", crate::phases::config::NODE_TOML],
         environment: &[("SKERRY_INIT_SOCKET", crate::control::PATH)],
         needs: &["disk", "network"],
+        settings: None,
         ready: Ready::Started,
         start: Start::Boot,
         rest: None,
@@ -192,6 +200,7 @@ pub const TABLE: &[Service] = &[
         arguments: &["-l"],
         environment: &[("TERM", "linux")],
         needs: &[],
+        settings: None,
         ready: Ready::Started,
         start: Start::Boot,
         rest: None,

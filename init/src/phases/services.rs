@@ -1,4 +1,5 @@
-//! Starts a supervisor for every service of the table.
+//! Starts a supervisor for every service of the table, in two phases: those that are given their settings when they can
+//! have them begin while the machine is set up, the others after that.
 
 use crate::boot::{Boot, Failure, Phase};
 use crate::logs::{self, ring::Ring};
@@ -8,7 +9,10 @@ use std::path::Path;
 use std::rc::Rc;
 use tokio::sync::mpsc;
 
-/// The phase.
+/// The phase of those that begin early.
+pub const EARLY: Phase =
+    Phase { name: "early", run: |boot| Box::pin(async { start(boot, |service| service.settings.is_some()) }) };
+/// The phase of all others.
 pub const PHASE: Phase = Phase { name: "services", run: |boot| Box::pin(async { start(boot, |_| true) }) };
 
 /// Orders that wait for one supervisor: a user types them.

@@ -1,10 +1,9 @@
 //! Whom the machine trusts when it fetches images: the image's certificate authorities and those that the user gave
-//! (`ca.pem` by fw_cfg or on the config disk); and registries without any certificate, which the user has named.
+//! (`ca.pem` by fw_cfg or on the config disk).
 //!
 //! A bad file costs its own authorities, never the boot.
 
 use crate::boot::{Boot, Failure, Phase};
-use crate::config::keys::{INSECURE, list};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,16 +13,12 @@ pub const PHASE: Phase = Phase { name: "trust", run: |boot| Box::pin(async { run
 
 /// The name of the user's authorities, below `opt/skerry/` of fw_cfg and on the config disk.
 pub const FILE: &str = "ca.pem";
-/// Image's and user's authorities together; not there when the user gave none.
+/// Image's and user's authorities together, or the image's alone.
 pub const BUNDLE: &str = "/run/skerry/ca-certificates.crt";
 /// The image's authorities.
 const OWN: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Bytes of the user's file at most: several times a whole distribution's bundle.
 const BYTES_MAX: u64 = 2 << 20;
-/// What containerd reads of registries, one folder each.
-const REGISTRIES: &str = "/var/lib/skerry/registries";
-/// Marks what was written here, so that it goes when it is wanted no more and nobody else's is touched.
-const MARK: &str = "# Written at each boot by skerry.registry.insecure.\n";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -41,13 +36,9 @@ fn run(boot: &mut Boot) -> Result<(), Failure> {
             Err(e) => boot.console.say(&format!("init: trust: {}: {e}; ignored", path.display())),
         }
     }
-    let written = if given.is_empty() { Ok(()) } else { bundle(&given) };
+    let written = if given.is_empty() { std::os::unix::fs::symlink(OWN, BUNDLE) } else { bundle(&given) };
     if let Err(e) = written {
         boot.console.say(&format!("init: trust: writing {BUNDLE}: {e}; only the image's authorities count"));
-    }
-    let insecure: Vec<&str> = list(boot.config.text(&INSECURE)).collect();
-    if let Err(e) = registries(Path::new(REGISTRIES), &insecure) {
-        boot.console.say(&format!("init: trust: skerry.registry.insecure: {e}"));
     }
     Ok(())
 }
@@ -95,33 +86,6 @@ fn bundle(given: &[String]) -> io::Result<()> {
     std::fs::write(BUNDLE, text)
 }
 
-/// One folder with a `hosts.toml` for each registry that speaks plain HTTP.
-fn registries(folder: &Path, insecure: &[&str]) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for entry in std::fs::read_dir(folder)? {
-        let file = entry?.path().join("hosts.toml");
-        if std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with(MARK)) {
-            std::fs::remove_file(&file)?;
-        }
-    }
-    for host in insecure {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
-        if !host.chars().all(plain) || host.starts_with('.') {
-            return Err(io::Error::other(format!("{host:?} is no HOST:PORT")));
-        }
-        let place = folder.join(host);
-        std::fs::create_dir_all(&place)?;
-        std::fs::write(place.join("hosts.toml"), hosts(host))?;
-    }
-    Ok(())
-}
-
-fn hosts(host: &str) -> String {
-    format!(
-        "{MARK}server = \"http://{host}\"\n\n[host.\"http://{host}\"]\n  capabilities = [\"pull\", \"resolve\", \"push\"]\n"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,19 +99,5 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert!(found[1].contains("BBBB") && !found.concat().contains("secret"));
         assert!(certificates("nothing").is_empty());
-    }
-
-    #[test]
-    fn a_registry_without_certificates_is_named_at_each_boot_and_others_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let theirs = folder.path().join("docker.io");
-        std::fs::create_dir(&theirs).unwrap();
-        std::fs::write(theirs.join("hosts.toml"), "server = \"x\"").unwrap();
-        let of = |host: &str| std::fs::read_to_string(folder.path().join(host).join("hosts.toml")).ok();
-        registries(folder.path(), &["host.skerry.internal:5000"]).unwrap();
-        assert!(of("host.skerry.internal:5000").unwrap().contains("server = \"http://host.skerry.internal:5000\""));
-        registries(folder.path(), &[]).unwrap();
-        assert_eq!((of("host.skerry.internal:5000"), of("docker.io").is_some()), (None, true));
-        assert!(registries(folder.path(), &["../x"]).is_err());
     }
 }

@@ -1,10 +1,8 @@
-//! What services that reach out of the machine are told of the world there: the proxy and the trusted authorities.
-//! Pure but for the look whether there are more authorities than the image's.
+//! What services that reach out of the machine are told of the world there: the proxy and the trusted authorities. Pure.
 
 use crate::config::Config;
 use crate::config::keys::{PROXY_HTTP, PROXY_HTTPS, PROXY_NOT, list};
 use crate::phases::{hostname::HOST_NAME, trust};
-use std::path::Path;
 
 /// The services that fetch images.
 const OUTWARD: &[&str] = &["containerd", "docker"];
@@ -28,9 +26,7 @@ pub fn environment(service: &str, config: &Config) -> Vec<(&'static str, String)
         return Vec::new();
     }
     let mut all = proxies(config);
-    if Path::new(trust::BUNDLE).exists() {
-        all.push(("SSL_CERT_FILE", trust::BUNDLE.to_owned()));
-    }
+    all.push(("SSL_CERT_FILE", trust::BUNDLE.to_owned()));
     all
 }
 

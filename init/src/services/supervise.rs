@@ -7,18 +7,21 @@ use super::{hashing, outward};
 use crate::boot::Failure;
 use crate::children::{Running, output_pipe};
 use crate::config::Config;
+use crate::console::Console;
 use crate::logs::lines::{Lines, is_fatal};
 use crate::logs::ring::Ring;
 use crate::phases::cgroups;
+use crate::readiness::Readiness;
 use serde_json::Map;
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use sys::launch::{Launch, Streams};
 use sys::process::{End, Kind};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, timeout};
@@ -124,7 +127,9 @@ async fn wait_for_turn(
             door.knock().await?;
         }
         around.services.update(service.name, |entry| entry.state = State::Waiting);
-        around.readiness.wait_for(service.needs).await;
+        if service.settings.is_none() {
+            around.readiness.wait_for(service.needs).await;
+        }
         Ok(true)
     };
     let stop = async {
@@ -161,7 +166,11 @@ fn start(
     };
     let listen = door.map(Door::socket).transpose()?;
     let command = command(service, listen.is_some(), &around.config);
-    let launch = Launch { command, cgroup: Some(cgroup), streams, listen };
+    let input = service
+        .settings
+        .map(|file| hand_over(service.needs, Path::new(file), around.readiness.clone(), around.console.clone()));
+    let input = input.transpose()?;
+    let launch = Launch { command, cgroup: Some(cgroup), streams, input, listen };
     let running = around.children.start(launch)?;
     let pid = running.pid;
     if let Err(e) = std::fs::write(format!("/proc/{pid}/oom_score_adj"), service.oom_score.to_string()) {
@@ -172,6 +181,28 @@ fn start(
         entry.pid = Some(pid);
     });
     Ok(running)
+}
+
+/// The pipe by which a service gets its settings once it has what it `needs`.
+fn hand_over(
+    needs: &'static [&'static str],
+    file: &'static Path,
+    readiness: Readiness,
+    console: Console,
+) -> io::Result<OwnedFd> {
+    let (reader, writer) = io::pipe()?;
+    let mut writer = pipe::Sender::from_owned_fd(writer.into())?;
+    tokio::task::spawn_local(async move {
+        readiness.wait_for(needs).await;
+        let handed = async { writer.write_all(&std::fs::read(file)?).await }.await;
+        // One that has ended meanwhile reads nothing, and its end is told by who watches it.
+        if let Err(e) = handed
+            && e.kind() != io::ErrorKind::BrokenPipe
+        {
+            console.say(&format!("init: hand over {}: {e}", file.display()));
+        }
+    });
+    Ok(reader.into())
 }
 
 /// A passed socket must be announced with the process's own id, which only the process knows: init itself, run as a
@@ -284,12 +315,7 @@ fn tell_failed(service: &'static Service, around: &Surroundings, end: End) {
 }
 
 /// Takes everything that a service writes until it and its heirs have closed the pipe.
-async fn capture(
-    name: &'static str,
-    mut output: pipe::Receiver,
-    log: Rc<RefCell<Ring>>,
-    console: crate::console::Console,
-) {
+async fn capture(name: &'static str, mut output: pipe::Receiver, log: Rc<RefCell<Ring>>, console: Console) {
     let mut lines = Lines::default();
     let mut piece = vec![0; 16 * 1024];
     loop {
@@ -311,5 +337,28 @@ async fn capture(
     }
     if let Some(rest) = lines.rest() {
         log.borrow_mut().add(&rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_handed_over_whole_and_not_before_what_is_needed_is_there() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+            let readiness = Readiness::default();
+            let reader = hand_over(&["disk"], file, readiness.clone(), Console::default()).unwrap();
+            let mut reader = pipe::Receiver::from_owned_fd(reader).unwrap();
+            tokio::task::yield_now().await;
+            let early = reader.try_read(&mut [0]).unwrap_err();
+            assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+            readiness.set("disk");
+            let mut got = String::new();
+            reader.read_to_string(&mut got).await.unwrap();
+            assert_eq!(got, std::fs::read_to_string(file).unwrap());
+        });
     }
 }

@@ -12,13 +12,13 @@ use std::process::{Command, Stdio};
 /// The first descriptor that a process gets passed on, as systemd's `sd_listen_fds` protocol has it.
 pub const LISTEN_FD_FIRST: RawFd = 3;
 
-/// What becomes of the three standard streams.
+/// What becomes of the standard streams.
 pub enum Streams {
-    /// Input from /dev/null, output and errors into this descriptor.
+    /// Output and errors into this descriptor.
     Captured(OwnedFd),
     /// All three on this terminal, which becomes the controlling one.
     Terminal(PathBuf),
-    /// All three on /dev/null.
+    /// Both on /dev/null.
     Null,
 }
 
@@ -30,6 +30,8 @@ pub struct Launch {
     pub cgroup: Option<PathBuf>,
     /// Its standard streams.
     pub streams: Streams,
+    /// What it reads, unless it has a terminal; none is /dev/null.
+    pub input: Option<OwnedFd>,
     /// A listening socket that becomes descriptor 3.
     pub listen: Option<OwnedFd>,
 }
@@ -38,7 +40,7 @@ impl Launch {
     /// Starts the process in a session of its own with all signals at their defaults and returns its pid. The caller
     /// reaps it.
     pub fn start(self) -> io::Result<u32> {
-        let Launch { mut command, cgroup, streams, listen } = self;
+        let Launch { mut command, cgroup, streams, input, listen } = self;
         let program = command.get_program().to_string_lossy().into_owned();
         let procs = match &cgroup {
             None => None,
@@ -49,6 +51,7 @@ impl Launch {
             }
         };
         let owns_terminal = matches!(streams, Streams::Terminal(_));
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from));
         connect(&mut command, streams)?;
         // SAFETY: the closure runs in the child between fork and exec and makes only system calls that are
         // async-signal-safe (write, setsid, signal, sigprocmask, ioctl, dup2, fcntl); it allocates nothing and
@@ -65,7 +68,7 @@ fn connect(command: &mut Command, streams: Streams) -> io::Result<()> {
     match streams {
         Streams::Captured(output) => {
             let errors = output.try_clone()?;
-            command.stdin(Stdio::null()).stdout(output).stderr(errors);
+            command.stdout(output).stderr(errors);
         }
         Streams::Terminal(path) => {
             let open = || OpenOptions::new().read(true).write(true).open(&path);
@@ -73,7 +76,7 @@ fn connect(command: &mut Command, streams: Streams) -> io::Result<()> {
             command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
         }
         Streams::Null => {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.stdout(Stdio::null()).stderr(Stdio::null());
         }
     }
     Ok(())
