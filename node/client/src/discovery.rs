@@ -1,4 +1,4 @@
-//! What the server serves, by plain discovery: every resource with its verbs, in each group's preferred version.
+//! What the server serves, by aggregated discovery: every resource with its verbs, in each group's preferred version.
 //!
 //! It must not know any kind.
 
@@ -33,29 +33,64 @@ pub struct Discovered {
     pub failed: Vec<(String, Status)>,
 }
 
-#[derive(Deserialize)]
-struct Versions {
-    versions: Vec<String>,
+impl Discovered {
+    fn add(&mut self, served: Served) {
+        let same = |known: &Served| {
+            known.resource.group == served.resource.group && known.resource.plural == served.resource.plural
+        };
+        if !self.resources.iter().any(same) {
+            self.resources.push(served);
+        }
+    }
 }
+
+/// The aggregated form (`apidiscovery.k8s.io/v2`): all groups, or the core, in one answer.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// How a version says that what it lists was not asked for lately, because who serves it does not answer.
+const STALE: &str = "Stale";
 
 #[derive(Deserialize)]
 struct Groups {
     #[serde(default)]
-    groups: Vec<Group>,
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    metadata: Named,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Default, Deserialize)]
+struct Named {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+    #[serde(default)]
+    freshness: String,
+    #[serde(default)]
+    resources: Vec<Resource>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Group {
-    preferred_version: GroupVersion,
+struct Resource {
+    resource: String,
+    response_kind: Kind,
+    scope: String,
     #[serde(default)]
-    versions: Vec<GroupVersion>,
+    verbs: Vec<String>,
 }
 
-#[derive(Deserialize, Clone)]
-#[serde(rename_all = "camelCase")]
-struct GroupVersion {
-    group_version: String,
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
 }
 
 #[derive(Deserialize)]
@@ -70,34 +105,43 @@ struct Entry {
     kind: String,
     #[serde(default)]
     namespaced: bool,
-    #[serde(default)]
-    verbs: Vec<String>,
-    #[serde(default)]
-    group: String,
-    #[serde(default)]
-    version: String,
 }
 
-/// Asks what is served. A resource that several versions of a group serve appears once, in the preferred version if
-/// that serves it.
+/// Asks what is served: two requests, however many groups there are. A resource that several versions of a group serve
+/// appears once, in the preferred version if that serves it.
 ///
 /// # Errors
-/// When the list of groups itself cannot be read; single groups that fail are in the result.
+/// When one of the two is not answered; single versions that are out of date are in the result.
 pub async fn discover(client: &Client) -> Result<Discovered, Status> {
     let mut found = Discovered::default();
-    let core: Versions = client.get_path("/api", JSON).await?;
-    for version in core.versions {
-        read(client, &format!("/api/{version}"), &version, &mut found).await;
-    }
-    let groups: Groups = client.get_path("/apis", JSON).await?;
-    for group in groups.groups {
-        let preferred = group.preferred_version.group_version;
-        let others = group.versions.into_iter().map(|v| v.group_version).filter(|v| *v != preferred);
-        for group_version in std::iter::once(preferred.clone()).chain(others) {
-            read(client, &format!("/apis/{group_version}"), &group_version, &mut found).await;
-        }
+    for root in ["/api", "/apis"] {
+        let groups: Groups = client.get_path(root, AGGREGATED).await?;
+        groups.items.into_iter().for_each(|group| add(group, &mut found));
     }
     Ok(found)
+}
+
+/// The preferred version comes first.
+fn add(group: Group, found: &mut Discovered) {
+    let name = group.metadata.name;
+    for Version { version, freshness, resources } in group.versions {
+        if freshness == STALE {
+            let group_version = api::meta::join_api_version(&name, &version);
+            let status = Status::unavailable(format!("the discovery of {group_version} is out of date"));
+            found.failed.push((group_version, status));
+            continue;
+        }
+        for entry in resources {
+            let resource = ResourceRef {
+                group: name.clone(),
+                version: version.clone(),
+                plural: entry.resource,
+                kind: entry.response_kind.kind,
+                namespaced: entry.scope == "Namespaced",
+            };
+            found.add(Served { resource, verbs: entry.verbs });
+        }
+    }
 }
 
 /// The resource of a kind in one group version; none when that is not served.
@@ -111,37 +155,15 @@ pub async fn find(client: &Client, api_version: &str, kind: &str) -> Result<Opti
         Err(status) if status.is_not_found() => return Ok(None),
         Err(status) => return Err(status),
     };
-    let mut found = Discovered::default();
-    take(api_version, list, &mut found);
-    Ok(found.resources.into_iter().map(|served| served.resource).find(|resource| resource.kind == kind))
-}
-
-async fn read(client: &Client, path: &str, group_version: &str, found: &mut Discovered) {
-    match client.get_path::<Resources>(path, JSON).await {
-        Ok(list) => take(group_version, list, found),
-        Err(status) => found.failed.push((group_version.to_owned(), status)),
-    }
-}
-
-fn take(group_version: &str, list: Resources, found: &mut Discovered) {
-    let (group, version) = api::meta::split_api_version(group_version);
-    for entry in list.resources {
-        if entry.name.contains('/') {
-            continue;
-        }
-        let pick = |own: &str, given: &str| if own.is_empty() { given.to_owned() } else { own.to_owned() };
-        let resource = ResourceRef {
-            group: pick(&entry.group, group),
-            version: pick(&entry.version, version),
-            plural: entry.name,
-            kind: entry.kind,
-            namespaced: entry.namespaced,
-        };
-        let known = |s: &Served| s.resource.group == resource.group && s.resource.plural == resource.plural;
-        if !found.resources.iter().any(known) {
-            found.resources.push(Served { resource, verbs: entry.verbs });
-        }
-    }
+    let (group, version) = api::meta::split_api_version(api_version);
+    let entry = list.resources.into_iter().find(|entry| entry.kind == kind && !entry.name.contains('/'));
+    Ok(entry.map(|entry| ResourceRef {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        plural: entry.name,
+        kind: entry.kind,
+        namespaced: entry.namespaced,
+    }))
 }
 
 #[cfg(test)]
@@ -149,15 +171,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subresources_and_second_versions_are_left_out() {
-        let entries = r#"{"resources":[{"name":"jobs","kind":"Job","namespaced":true,"verbs":["list"]},
-            {"name":"jobs/status","kind":"Job","namespaced":true,"verbs":["get"]}]}"#;
+    fn a_resource_of_two_versions_is_there_once_and_what_is_out_of_date_is_told() {
+        let job = r#"{"resource":"jobs","responseKind":{"group":"","version":"","kind":"Job"},"scope":"Namespaced",
+            "verbs":["list"],"subresources":[{"subresource":"status","verbs":["get"]}]}"#;
+        let group = format!(
+            r#"{{"metadata":{{"name":"batch"}},"versions":[
+            {{"version":"v1","freshness":"Current","resources":[{job}]}},
+            {{"version":"v1beta1","freshness":"Current","resources":[{job}]}},
+            {{"version":"v2alpha1","freshness":"Stale","resources":[{job}]}}]}}"#
+        );
         let mut found = Discovered::default();
-        for group_version in ["batch/v1", "batch/v1beta1"] {
-            take(group_version, serde_json::from_str(entries).unwrap(), &mut found);
-        }
+        add(serde_json::from_str(&group).unwrap(), &mut found);
         assert_eq!(found.resources.len(), 1);
         assert_eq!(found.resources[0].resource.api_version(), "batch/v1");
         assert!(found.resources[0].can(&["list"]) && !found.resources[0].can(&["list", "delete"]));
+        assert_eq!(found.failed[0].0, "batch/v2alpha1");
     }
 }

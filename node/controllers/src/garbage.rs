@@ -29,6 +29,8 @@ pub const DISCOVERY_REST: Duration = Duration::from_millis(500);
 const IGNORED: &[(&str, &str)] = &[("", "events"), ("events.k8s.io", "events")];
 
 type Uids = Arc<Queue<String>>;
+/// The caches of what is followed.
+type Followed = BTreeMap<ResourceRef, Arc<Store<Partial>>>;
 
 struct Collector {
     client: Client,
@@ -49,22 +51,26 @@ pub fn start(context: Context) -> Life {
             kinds: Mutex::default(),
             rediscover: Notify::new(),
         });
-        collector.rediscover.notify_one();
+        let mut followed = BTreeMap::new();
         let look = |uid: String| {
             let collector = collector.clone();
             async move { collector.sync(&uid).await }
         };
-        let first = collector.follow_discovery(&context, true);
         tokio::select! {
             () = context.stop.cancelled() => return,
-            () = first => (),
+            () = collector.begin(&context, &mut followed) => (),
         }
         collector.queue.count("garbage-collector", &context.settings.metrics);
         tokio::select! {
             () = work("garbage-collector", collector.queue.clone(), WORKERS, context.stop.clone(), look) => (),
-            () = collector.follow_discovery(&context, false) => (),
+            () = collector.follow_discovery(&context, followed) => (),
         }
     })
+}
+
+/// How long discovery rests after so many failures in a row; longer than a key of the queue, for it asks more.
+fn rest(failures: u32) -> Duration {
+    client::queue::RETRY.after(failures + 6)
 }
 
 fn is_watched(served: &client::discovery::Served) -> bool {
@@ -77,50 +83,59 @@ impl Collector {
         self.graph.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows every deletable resource, and looks again when definitions of resources change. Ends after the first
-    /// look if told so.
-    async fn follow_discovery(self: &Arc<Collector>, context: &Context, once: bool) {
-        let mut followed: BTreeMap<ResourceRef, Arc<Store<Partial>>> = BTreeMap::new();
+    /// Follows every deletable resource for the first time. What cannot be discovered yet is asked for again later, but
+    /// without anything to follow there is nothing to begin with.
+    async fn begin(self: &Arc<Collector>, context: &Context, followed: &mut Followed) {
         let mut failures = 0;
         loop {
-            if !once {
-                self.rediscover.notified().await;
-                tokio::time::sleep(DISCOVERY_REST).await;
-            }
-            match discover(&self.client).await {
-                Ok(found) => {
-                    failures = u32::from(!found.failed.is_empty()) * (failures + 1);
-                    self.follow(context, &found, &mut followed);
-                }
-                Err(status) => {
-                    failures += 1;
-                    tracing::warn!(%status, "what there is to collect could not be discovered");
-                }
-            }
-            let all = futures_util::future::join_all(followed.values().map(|store| store.synced()));
-            if tokio::time::timeout(SYNC_WAIT, all).await.is_err() {
-                tracing::warn!("collecting garbage although not every resource answers");
-            }
-            if failures > 0 {
-                tokio::time::sleep(client::queue::RETRY.after(failures + 6)).await;
-                self.rediscover.notify_one();
-                if once && followed.is_empty() {
-                    continue;
-                }
-            }
-            if once {
-                self.rediscover.notify_one();
+            let all = self.look(context, followed).await;
+            if all {
                 return;
+            }
+            failures += 1;
+            if !followed.is_empty() {
+                return self.rediscover.notify_one();
+            }
+            tokio::time::sleep(rest(failures)).await;
+        }
+    }
+
+    /// Looks again when definitions of resources change.
+    async fn follow_discovery(self: &Arc<Collector>, context: &Context, mut followed: Followed) {
+        let mut failures = 0;
+        loop {
+            self.rediscover.notified().await;
+            tokio::time::sleep(DISCOVERY_REST).await;
+            if self.look(context, &mut followed).await {
+                failures = 0;
+            } else {
+                failures += 1;
+                tokio::time::sleep(rest(failures)).await;
+                self.rediscover.notify_one();
             }
         }
     }
 
-    fn follow(
-        self: &Arc<Collector>,
-        context: &Context,
-        found: &Discovered,
-        followed: &mut BTreeMap<ResourceRef, Arc<Store<Partial>>>,
-    ) {
+    /// Follows what is served now. Whether all of it could be discovered.
+    async fn look(self: &Arc<Collector>, context: &Context, followed: &mut Followed) -> bool {
+        let all = match discover(&self.client).await {
+            Ok(found) => {
+                self.follow(context, &found, followed);
+                found.failed.is_empty()
+            }
+            Err(status) => {
+                tracing::warn!(%status, "what there is to collect could not be discovered");
+                false
+            }
+        };
+        let synced = futures_util::future::join_all(followed.values().map(|store| store.synced()));
+        if tokio::time::timeout(SYNC_WAIT, synced).await.is_err() {
+            tracing::warn!("collecting garbage although not every resource answers");
+        }
+        all
+    }
+
+    fn follow(self: &Arc<Collector>, context: &Context, found: &Discovered, followed: &mut Followed) {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         for served in &found.resources {
             kinds.insert((served.resource.group.clone(), served.resource.kind.clone()), served.resource.clone());

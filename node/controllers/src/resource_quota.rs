@@ -152,20 +152,14 @@ fn counted_resource(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{context, until_writes_end};
+    use crate::testing::{context, serves, until_writes_end};
     use client::fake::Fake;
     use serde_json::json;
 
     #[tokio::test(start_paused = true)]
     async fn a_quota_counts_what_is_there_and_lets_go_of_what_went() {
         let server = Fake::new();
-        server.answer("/api", json!({"versions": ["v1"]}));
-        server.answer("/apis", json!({"groups": []}));
-        server.answer(
-            "/api/v1",
-            json!({"resources": [
-            {"name": "secrets", "kind": "Secret", "namespaced": true, "verbs": ["list", "watch"]}]}),
-        );
+        serves(&server, &[("secrets", "Secret")]);
         let quota: ResourceQuota = serde_json::from_value(json!({"metadata": {"name": "q", "namespace": "a"}, "spec":
             {"hard": {"pods": "5", "requests.cpu": "2", "memory": "1Gi", "secrets": "3", "services.nodeports": "1"}}}))
         .unwrap();

@@ -6,6 +6,7 @@ use crate::context::{Clock, Context, Settings};
 use client::events::Face;
 use client::fake::Fake;
 use client::{Informers, Recorder};
+use serde_json::json;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,18 @@ pub fn context(server: &Fake) -> (Context, CancellationToken) {
         stop: stop.clone(),
     };
     (context, stop)
+}
+
+/// Has a server tell that it serves these namespaced resources of the core (plural, kind), with every verb that a
+/// controller asks for.
+pub fn serves(server: &Fake, resources: &[(&str, &str)]) {
+    let resource = |(plural, kind): &(&str, &str)| {
+        json!({"resource": plural, "responseKind": {"kind": kind}, "scope": "Namespaced",
+            "verbs": ["list", "watch", "delete", "get"]})
+    };
+    let resources: Vec<_> = resources.iter().map(resource).collect();
+    server.answer("/api", json!({"items": [{"versions": [{"version": "v1", "resources": resources}]}]}));
+    server.answer("/apis", json!({"items": []}));
 }
 
 /// Lets every task run until the server has seen no write for a good while of turns.

@@ -1,7 +1,7 @@
 //! Ownership on a graph, and collection against a server in memory.
 
 use super::*;
-use crate::testing::{context, until_writes_end};
+use crate::testing::{context, serves, until_writes_end};
 use client::fake::Fake;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde_json::Value;
@@ -44,16 +44,8 @@ fn an_owner_that_was_never_seen_has_to_be_asked_for() {
     assert!(matches!(graph.step(&node("child", "gone", "")), Step::Weigh(o) if o.unknown.len() == 1));
 }
 
-async fn serve(server: &Fake) {
-    let verbs = json!(["list", "watch", "delete", "get"]);
-    server.answer("/api", json!({"versions": ["v1"]}));
-    server.answer("/apis", json!({"groups": []}));
-    server.answer(
-        "/api/v1",
-        json!({"resources": [
-        {"name": "configmaps", "kind": "ConfigMap", "namespaced": true, "verbs": verbs},
-        {"name": "secrets", "kind": "Secret", "namespaced": true, "verbs": verbs}]}),
-    );
+fn serve(server: &Fake) {
+    serves(server, &[("configmaps", "ConfigMap"), ("secrets", "Secret")]);
 }
 
 fn map(name: &str, owner: &str, deleting: &str) -> ConfigMap {
@@ -67,7 +59,7 @@ fn secret(name: &str, owner: &str) -> Secret {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_owns_any_more_is_collected_and_the_rest_stays() {
     let server = Fake::new();
-    serve(&server).await;
+    serve(&server);
     server.put(&map("lives", "", ""));
     server.put(&secret("kept", "lives"));
     server.put(&secret("lost", "never-was"));
@@ -87,7 +79,7 @@ async fn what_nobody_owns_any_more_is_collected_and_the_rest_stays() {
 #[tokio::test(start_paused = true)]
 async fn an_orphaning_deletion_leaves_the_dependents_without_owner() {
     let server = Fake::new();
-    serve(&server).await;
+    serve(&server);
     server.put(&secret("child", "owner"));
     server.put(&map("owner", "", ORPHAN));
     let (context, stop) = context(&server);
