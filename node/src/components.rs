@@ -4,6 +4,7 @@
 use apiserver::inprocess::InProcess;
 use apiserver::server::Server;
 use client::Client;
+use controllers::Gate;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +33,15 @@ pub fn connect(server: &Arc<Server>, user: &str) -> Client {
     Client::new(Arc::new(InProcess::new(server.clone(), user, &groups)), agent)
 }
 
-/// Runs the controllers.
-pub fn controllers(server: &Arc<Server>) -> JoinHandle<()> {
+/// Runs the controllers; those that nobody waits for from when the machine is up.
+pub fn controllers(server: &Arc<Server>, up: &Gate) -> JoinHandle<()> {
     let (server, stop) = (server.clone(), server.stopping.clone());
     let clock: controllers::context::Clock = {
         let world = server.world.clone();
         Arc::new(move || world.clock.now())
     };
-    let settings = controllers::Settings { root_ca_pem: server.config.ca_pem.clone(), ..Default::default() };
+    let settings =
+        controllers::Settings { root_ca_pem: server.config.ca_pem.clone(), up: up.clone(), ..Default::default() };
     server.monitor.registry.add(settings.metrics.clone());
     keep("controllers", stop.clone(), move || {
         let server = server.clone();

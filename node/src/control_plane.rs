@@ -16,6 +16,7 @@ use apiserver::serve::Security;
 use apiserver::server::{Config, Server};
 use apiserver::version::Version;
 use apiserver::{bootstrap, builtin, serve};
+use controllers::Gate;
 use pki::login::Code;
 use pki::{AuthorityName, Pki, Role};
 use serde_json::json;
@@ -103,11 +104,12 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     if let (Some(front), Some(images)) = (docker, images) {
         parts::docker::start(settings, pid1, &server.stopping, front, images);
     }
-    let mut tasks = vec![components::controllers(&server), components::scheduler(&server)];
+    // A control plane alone is up already.
+    let up = if settings.kubelet { Gate::closed() } else { Gate::default() };
+    let mut tasks = vec![components::controllers(&server, &up), components::scheduler(&server)];
     if settings.kubelet {
-        tasks.extend(
-            parts::start(&Around { settings, server: &server, pki: &pki, registry: Arc::default(), pid1 }).await?,
-        );
+        let around = Around { settings, server: &server, pki: &pki, registry: Arc::default(), pid1, up: &up };
+        tasks.extend(parts::start(&around).await?);
         pid1.bridged();
     }
     tasks.push(tokio::spawn(renewal::keep(pki.clone(), server.stopping.clone())));

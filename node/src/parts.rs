@@ -13,6 +13,7 @@ use crate::pid1::Pid1;
 use crate::settings::Settings;
 use anyhow::Result;
 use apiserver::server::Server;
+use controllers::Gate;
 use pki::Pki;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -29,6 +30,8 @@ pub struct Around<'a> {
     pub registry: Arc<metrics::Registry>,
     /// The way to PID 1.
     pub pid1: &'a Pid1,
+    /// Opened when the machine is up.
+    pub up: &'a Gate,
 }
 
 /// Starts all parts; they end when the server stops.

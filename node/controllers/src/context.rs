@@ -2,6 +2,7 @@
 //!
 //! It must not know any single controller.
 
+use crate::gate::Gate;
 use api::Tree;
 use client::queue::work;
 use client::{After, Client, Informers, Meta, Object, ObjectKey, Queue, Recorder, Store};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub terminated_pods_max: usize,
     /// Where the controllers count.
     pub metrics: Arc<metrics::Values>,
+    /// Open when the machine is up.
+    pub up: Gate,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             node_grace: Duration::from_secs(50),
             terminated_pods_max: 12_500,
             metrics: Arc::new(crate::metrics::values()),
+            up: Gate::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod endpointslice;
 mod endpointslice_mirroring;
 mod ephemeral_volume;
 mod garbage;
+mod gate;
 mod history;
 mod job;
 mod load_balancer;
@@ -42,6 +43,7 @@ mod volume_binder;
 mod volume_protection;
 
 pub use context::{Context, Life, Settings};
+pub use gate::Gate;
 pub use run::run;
 
 /// One controller.
@@ -52,10 +54,19 @@ pub struct Controller {
     pub account: &'static str,
     /// Runs it until it is told to stop.
     pub start: fn(Context) -> Life,
+    /// Whether it begins only when the machine is up: nobody waits for what it does.
+    pub waits: bool,
+}
+
+impl Controller {
+    /// This one, which begins when the machine is up.
+    const fn later(self) -> Controller {
+        Controller { waits: true, ..self }
+    }
 }
 
 const fn controller(name: &'static str, account: &'static str, start: fn(Context) -> Life) -> Controller {
-    Controller { name, account, start }
+    Controller { name, account, start, waits: false }
 }
 
 /// All of them. The names of the accounts are upstream's.
@@ -68,30 +79,31 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("replication-controller", "replication-controller", replication::start),
     controller("statefulset-controller", "statefulset-controller", statefulset::start),
     controller("job-controller", "job-controller", job::start),
-    controller("cronjob-controller", "cronjob-controller", cronjob::start),
+    controller("cronjob-controller", "cronjob-controller", cronjob::start).later(),
     controller("daemonset-controller", "daemon-set-controller", daemonset::start),
     controller("endpoint-controller", "endpoint-controller", endpoints::start),
     controller("endpointslice-controller", "endpointslice-controller", endpointslice::start),
     controller("service-lb-controller", "service-controller", load_balancer::start),
-    controller("garbage-collector-controller", "generic-garbage-collector", garbage::start),
+    controller("garbage-collector-controller", "generic-garbage-collector", garbage::start).later(),
     controller("node-controller", "node-controller", node_lifecycle::start),
     controller("persistentvolume-controller", "persistent-volume-binder", volume_binder::start),
-    controller("resourcequota-controller", "resourcequota-controller", resource_quota::start),
+    controller("resourcequota-controller", "resourcequota-controller", resource_quota::start).later(),
     controller(
         "endpointslicemirroring-controller",
         "endpointslicemirroring-controller",
         endpointslice_mirroring::start,
-    ),
+    )
+    .later(),
     controller("ephemeral-volume-controller", "ephemeral-volume-controller", ephemeral_volume::start),
     controller("taint-eviction-controller", "taint-eviction-controller", taint_eviction::start),
-    controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start),
+    controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start).later(),
     controller("pvc-protection-controller", "pvc-protection-controller", volume_protection::start_claims),
     controller("pv-protection-controller", "pv-protection-controller", volume_protection::start_volumes),
-    controller("disruption-controller", "disruption-controller", disruption::start),
+    controller("disruption-controller", "disruption-controller", disruption::start).later(),
     controller(
         "clusterrole-aggregation-controller",
         "clusterrole-aggregation-controller",
         clusterrole_aggregation::start,
     ),
-    controller("pod-garbage-collector", "pod-garbage-collector", pod_gc::start),
+    controller("pod-garbage-collector", "pod-garbage-collector", pod_gc::start).later(),
 ];

@@ -38,6 +38,12 @@ pub async fn run(connect: impl Fn(&str) -> Client, clock: Clock, settings: Setti
 }
 
 async fn supervise(controller: &'static Controller, context: Context) {
+    if controller.waits {
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = context.settings.up.passed() => (),
+        }
+    }
     let mut failures = 0;
     loop {
         // Each life has its own token, so that what a dead one left behind ends too.

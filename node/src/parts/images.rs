@@ -4,7 +4,8 @@
 use super::Around;
 use crate::components::keep;
 use client::backoff::Backoff;
-use kubelet::cri::Cri;
+use controllers::Gate;
+use kubelet::cri::{Cri, v1};
 use kubelet::images::garbage::Policy;
 use kubelet::images::{Collector, Foreign, Images};
 use std::path::Path;
@@ -24,16 +25,17 @@ const ENGINE: Backoff = Backoff { first: Duration::from_millis(50), cap: Duratio
 pub fn start(around: &Around<'_>) -> Vec<JoinHandle<()>> {
     let stop = around.server.stopping.clone();
     let sandbox = {
-        let stop = stop.clone();
+        let (stop, up) = (stop.clone(), around.up.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = sandbox() => {}
+                () = sandbox(&up) => {}
             }
         })
     };
+    let up = around.up.clone();
     let collector = keep("image-collector", stop.clone(), move || {
-        let stop = stop.clone();
+        let (stop, up) = (stop.clone(), up.clone());
         async move {
             let images = match Images::at(Path::new(SOCKET)) {
                 Ok(images) => images,
@@ -42,7 +44,7 @@ pub fn start(around: &Around<'_>) -> Vec<JoinHandle<()>> {
             let collector = Collector::new(images, Path::new(STORED), Policy::default());
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = async { engine().await; collector.run(|plan| tracing::info!(?plan, "images were collected")).await } => {}
+                () = async { up.passed().await; engine().await; collector.run(|plan| tracing::info!(?plan, "images were collected")).await } => {}
             }
         }
     });
@@ -52,9 +54,9 @@ pub fn start(around: &Around<'_>) -> Vec<JoinHandle<()>> {
 
 /// Collects the images of the engine that runs the pods, when that is not the machine's own.
 fn foreign(around: &Around<'_>) -> JoinHandle<()> {
-    let (socket, stop) = (around.settings.runtime.clone(), around.server.stopping.clone());
+    let (socket, stop, up) = (around.settings.runtime.clone(), around.server.stopping.clone(), around.up.clone());
     keep("foreign-image-collector", stop.clone(), move || {
-        let (socket, stop) = (socket.clone(), stop.clone());
+        let (socket, stop, up) = (socket.clone(), stop.clone(), up.clone());
         async move {
             let cri = match Cri::new(&socket) {
                 Ok(cri) => cri,
@@ -63,10 +65,18 @@ fn foreign(around: &Around<'_>) -> JoinHandle<()> {
             let collector = Foreign::new(cri, Policy::default());
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = async { listens(&socket).await; collector.run(|plan| tracing::info!(?plan, "images were collected")).await } => {}
+                () = async { up.passed().await; listens(&socket).await; collector.run(|plan| tracing::info!(?plan, "images were collected")).await } => {}
             }
         }
     })
+}
+
+/// Whether the engine knows the sandbox image; one that does not answer does not.
+async fn knows_sandbox() -> bool {
+    let Ok(cri) = Cri::new(Path::new(SOCKET)) else { return false };
+    let image = v1::ImageSpec { image: kubelet::images::SANDBOX.to_owned(), ..v1::ImageSpec::default() };
+    let asked = cri.image_status(v1::ImageStatusRequest { image: Some(image), verbose: false });
+    asked.await.is_ok_and(|answer| answer.image.is_some())
 }
 
 async fn engine() {
@@ -80,9 +90,13 @@ async fn listens(socket: &Path) {
     }
 }
 
-/// Imports the sandbox image once the engine answers.
-async fn sandbox() {
+/// Imports the sandbox image once the engine answers. When the engine knows it, as at every start but the first, looking
+/// whether all of it is there can wait until the machine is up.
+async fn sandbox(up: &Gate) {
     engine().await;
+    if knows_sandbox().await {
+        up.passed().await;
+    }
     let mut failures = 0;
     loop {
         let done = match Images::at(Path::new(SOCKET)) {

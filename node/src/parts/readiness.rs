@@ -1,5 +1,5 @@
 //! Tells PID 1 when the node is Ready, and when the whole cluster is: node Ready, names answered, the default account
-//! there. Each is said once a start.
+//! there. Each is said once a start. Then what waited for that begins.
 
 use super::Around;
 use client::{Client, Informers, Selection};
@@ -7,12 +7,17 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, ServiceAccount};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The user that looks.
 pub const USER: &str = "system:serviceaccount:kube-system:skerry-readiness";
+
+/// What waits for the machine to be up begins after this long all the same: a machine that does not come up, as for want
+/// of an engine, has garbage too.
+const UP_AFTER: Duration = Duration::from_secs(30);
 
 /// Whether a Node has said since `started` that it is Ready. What it said before the machine went down is history.
 fn is_ready(node: &Node, started: Timestamp) -> bool {
@@ -24,7 +29,7 @@ fn is_ready(node: &Node, started: Timestamp) -> bool {
 /// Watches until both milestones were said.
 pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiver<bool>) -> JoinHandle<()> {
     let (pid1, name) = (around.pid1.clone(), around.settings.name.clone());
-    let stop = around.server.stopping.child_token();
+    let (stop, up) = (around.server.stopping.child_token(), around.up.clone());
     // The API keeps whole seconds.
     let started = controllers::context::seconds(around.server.world.clock.now()).0;
     tokio::spawn(async move {
@@ -51,6 +56,12 @@ pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiv
             }
             pid1.milestone("ready", json!({}));
         };
+        let mut waits = std::pin::pin!(waits);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = &mut waits => return up.open(),
+            () = tokio::time::sleep(UP_AFTER) => up.open(),
+        }
         tokio::select! {
             () = stop.cancelled() => {}
             () = waits => {}
