@@ -57,7 +57,7 @@ async fn try_register(ctx: &Context) -> Result<Node> {
         let change = Patch::Merge(json!({"metadata": {"labels": wanted}}));
         return nodes.patch("", name, "", &change).await.map_err(failed("label the node"));
     }
-    let health = look(ctx, true).await;
+    let health = look(ctx, false).await;
     let new = registration(&ctx.config, &ctx.machine, &health, ctx.now());
     nodes.create("", &new).await.map_err(failed("create the node"))
 }
@@ -81,8 +81,8 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
         let now = ctx.now();
         let is_due =
             |last: Option<Timestamp>, every: SignedDuration| last.is_none_or(|at| now.duration_since(at) >= every);
-        let with_images = is_due(listed, IMAGES);
-        // Side by side: the first beat is what a booting machine waits for.
+        // Side by side, and without the images: the first beat is what a booting machine waits for.
+        let with_images = written.is_some() && is_due(listed, IMAGES);
         let (renewed, health) = tokio::join!(lease::renew(&ctx, node.uid()), look(&ctx, with_images));
         if let Err(error) = renewed {
             tracing::warn!(%error, "the node's lease could not be renewed");
@@ -103,7 +103,9 @@ pub async fn keep(ctx: Arc<Context>, mut node: Node, first_look: impl Future<Out
         match ctx.client.of::<Node>().patch("", &ctx.config.node_name, "status", &Patch::Strategic(body)).await {
             Ok(there) => {
                 told = there.status.unwrap_or_default();
-                written = Some(now);
+                if written.replace(now).is_none() {
+                    beats.reset_immediately();
+                }
             }
             Err(status) if status.is_not_found() => {
                 // Somebody deleted it: a node that runs is a node that is registered.
