@@ -18,8 +18,6 @@ pub enum Streams {
     Captured(OwnedFd),
     /// All three on this terminal, which becomes the controlling one.
     Terminal(PathBuf),
-    /// Both on /dev/null.
-    Null,
 }
 
 /// One process to be started.
@@ -74,9 +72,6 @@ fn connect(command: &mut Command, streams: Streams) -> io::Result<()> {
             let open = || OpenOptions::new().read(true).write(true).open(&path);
             let terminal = open().map_err(|e| said(format_args!("open {}", path.display()), e))?;
             command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
-        }
-        Streams::Null => {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
         }
     }
     Ok(())
