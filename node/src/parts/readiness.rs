@@ -55,16 +55,15 @@ pub fn start(around: &Around<'_>, client: Client, mut dns_answers: watch::Receiv
                 changed.notified().await;
             }
             pid1.milestone("ready", json!({}));
+            up.open();
         };
-        let mut waits = std::pin::pin!(waits);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = &mut waits => return up.open(),
-            () = tokio::time::sleep(UP_AFTER) => up.open(),
-        }
+        let at_the_latest = async {
+            tokio::time::sleep(UP_AFTER).await;
+            up.open();
+        };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = waits => {}
+            () = async { tokio::join!(waits, at_the_latest); } => {}
         }
     })
 }
