@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 const ARROWS: &[(&str, &str, &[&str])] = &[
     ("sys", "node/sys", &[]),
     ("metrics", "node/metrics", &[]),
+    ("layers", "node/layers", &["sys"]),
     ("api", "node/api", &[]),
     ("store", "node/store", &[]),
     ("pki", "node/pki", &[]),
@@ -23,7 +24,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ),
     ("controllers", "node/controllers", &["api", "client", "pods", "pki", "metrics"]),
     ("scheduler", "node/scheduler", &["api", "client", "pods", "metrics"]),
-    ("kubelet", "node/kubelet", &["api", "client", "pods", "wire", "sys", "pki", "metrics"]),
+    ("kubelet", "node/kubelet", &["api", "client", "pods", "wire", "sys", "pki", "metrics", "layers"]),
     ("network", "node/network", &["api", "client", "pods", "sys", "metrics"]),
     ("dashboard", "node/dashboard", &["api", "client", "pods"]),
     (

@@ -7,7 +7,9 @@
 
 pub mod clock;
 pub mod device;
+pub mod direct;
 pub mod entropy;
+pub mod extents;
 pub mod inotify;
 pub mod launch;
 pub mod listening;
