@@ -26,6 +26,10 @@ macro_rules! static_program {
     };
 }
 
+/// Makes the sandbox's program without any library at all: it is read and kept once for each pod.
+const BARE: &str = "cargo rustc --release -p sys --bin pause -- -C panic=abort -C target-feature=+crt-static \
+                    -C relocation-model=static -C link-arg=-nostartfiles";
+
 /// Where our own parts of the image lie.
 pub const FOLDER: &str = "usr/lib/skerry";
 /// The program of the sandbox image; packed by itself.
@@ -40,7 +44,7 @@ const TABLE: &[Program] = &[
         is_static: true,
         command: static_program!("network", "skerry-cni"),
     },
-    Program { file: PAUSE, to: "", is_static: true, command: static_program!("sys", "pause") },
+    Program { file: PAUSE, to: "", is_static: true, command: BARE },
 ];
 
 /// The first program of the ISO: not in the root file system.
