@@ -12,7 +12,7 @@ mod spool;
 mod tests;
 
 pub use members::{Member, Members};
-pub use parts::{Blob, Descriptor, Image, Source};
+pub use parts::{Blob, Descriptor, Form, Image, Packed, Source, named};
 
 use crate::exit::{Code, Failure};
 use crate::interrupt::Interrupt;

@@ -1,9 +1,14 @@
-//! Sends images to a cluster: asks what it lacks, sends only that, two blobs at a time, and goes on where a connection
-//! broke off.
+//! Sends images to a cluster: asks what it lacks, and sends only that. The machine of a cluster on this host gets it
+//! through its disk (`window`), any other over the network (`send`), two blobs at a time, going on where a connection broke
+//! off.
 
 mod send;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod window;
+
+pub use window::Way;
 
 use crate::archive::{Archive, Image};
 use crate::cluster::access::{Answered, Api, json_of};
@@ -32,6 +37,32 @@ pub struct Loaded {
     /// Bytes that were sent; the rest was there.
     #[serde(default)]
     pub sent: u64,
+    /// How they went.
+    #[serde(default)]
+    pub by: By,
+}
+
+/// How images go to a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// Over the network.
+    #[default]
+    Network,
+    /// Through its disk.
+    Disk,
+}
+
+/// Where a load goes, and what goes with it on its way.
+pub struct Road<'a> {
+    /// The machine's API.
+    pub api: &'a Api,
+    /// The way through its disk; none when it is on another host or of another kind.
+    pub way: Option<&'a Way>,
+    /// Asked between two pieces.
+    pub interrupt: &'a Interrupt,
+    /// Told of bytes done and bytes in all.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
 /// What the machine answers to the first step.
@@ -39,6 +70,8 @@ pub struct Loaded {
 struct Begun {
     load: String,
     missing: Vec<Missing>,
+    #[serde(default)]
+    window: Option<window::Offer>,
 }
 
 /// A blob that the machine lacks, from a byte on.
@@ -48,26 +81,19 @@ struct Missing {
     offset: u64,
 }
 
-/// Loads one image under these names. `progress` is told of bytes done and bytes in all.
+/// Loads one image under these names.
 ///
 /// # Errors
 /// `Refused` when the machine does not take the image, in its words; `TimedOut` when it could not be reached for all
 /// rounds; `Interrupted`.
-pub fn load(
-    api: &Api,
-    archive: &Archive,
-    image: &Image,
-    names: &[String],
-    interrupt: &Interrupt,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Loaded> {
+pub fn load(road: &Road, archive: &Archive, image: &Image, names: &[String]) -> Result<Loaded> {
     let mut sent = 0;
     let mut pause = FIRST_PAUSE;
     for round in 1.. {
-        match attempt(api, archive, image, names, interrupt, progress, &mut sent) {
-            Ok(loaded) => return Ok(Loaded { sent, ..loaded }),
+        match attempt(road, archive, image, names, &mut sent) {
+            Ok((loaded, by)) => return Ok(Loaded { sent, by, ..loaded }),
             Err(error) => {
-                interrupt.check()?;
+                road.interrupt.check()?;
                 if !worth_another(&error) {
                     return Err(error);
                 }
@@ -86,21 +112,25 @@ pub fn load(
 }
 
 /// One round, from the question to the image.
-fn attempt(
-    api: &Api,
-    archive: &Archive,
-    image: &Image,
-    names: &[String],
-    interrupt: &Interrupt,
-    progress: &(dyn Fn(u64, u64) + Sync),
-    sent: &mut u64,
-) -> Result<Loaded> {
+fn attempt(road: &Road, archive: &Archive, image: &Image, names: &[String], sent: &mut u64) -> Result<(Loaded, By)> {
     let blobs: Vec<_> = image.blobs.iter().map(|blob| json!({ "digest": blob.digest, "size": blob.size })).collect();
-    let begun: Begun = post(api, "/skerry/v1/images/missing", &json!({ "blobs": blobs }))?;
+    let question = json!({ "blobs": blobs, "window": road.way.is_some() });
+    let begun: Begun = post(road.api, "/skerry/v1/images/missing", &question)?;
     let wanted = send::wanted(image, &begun.missing)?;
-    send::all(api, archive, &begun.load, wanted, interrupt, progress, sent)?;
+    let window = road.way.zip(begun.window).and_then(|(way, offer)| way.window(&begun.load, &offer));
+    let through = window.map(|window| window::all(road, window, &archive.members, image, &wanted, sent));
+    let by = match through {
+        Some(Ok(())) => By::Disk,
+        Some(Err(error)) if is_final(&error) => return Err(error),
+        // Whatever is in the way of the window, the network goes another one.
+        _ => {
+            road.interrupt.check()?;
+            send::all(road, archive, &begun.load, wanted, sent)?;
+            By::Network
+        }
+    };
     let last = json!({ "load": begun.load, "names": names, "manifest": image.manifest });
-    post(api, "/skerry/v1/images", &last)
+    Ok((post(road.api, "/skerry/v1/images", &last)?, by))
 }
 
 /// One question in JSON.
@@ -110,9 +140,14 @@ fn post<T: DeserializeOwned>(api: &Api, path: &str, question: &Value) -> Result<
     serde_json::from_value(json_of(answer)?).with_context(|| format!("reading the answer of {path}"))
 }
 
+/// Whether it is about the image or the user, not the way to the machine.
+fn is_final(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Failure>())
+}
+
 /// Whether the same may go well a little later: the connection broke, or the machine says so.
 fn worth_another(error: &anyhow::Error) -> bool {
-    if error.chain().any(|cause| cause.is::<Failure>()) {
+    if is_final(error) {
         return false;
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<Answered>()) {

@@ -17,6 +17,7 @@ use apiserver::server::{Config, Server};
 use apiserver::version::Version;
 use apiserver::{bootstrap, builtin, serve};
 use controllers::Gate;
+use kubelet::images::Images;
 use pki::login::Code;
 use pki::{AuthorityName, Pki, Role};
 use serde_json::json;
@@ -78,7 +79,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let keys = store_key::keys(settings)?;
     let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys, outgoing(&pki)?).await;
     let server = opened.map_err(|e| anyhow!(e))?;
-    let images = settings.containerd.as_deref().map(kubelet::images::Images::at).transpose()?;
+    let images = images(settings)?;
     let docker = docker(settings, &pki, &server);
     let names = vec![settings.name.clone(), settings.advertise.to_string()];
     let (dashboard, sessions) = machine::dashboard::routes(&server, names);
@@ -208,4 +209,16 @@ fn write_kubeconfig(path: &std::path::Path, settings: &Settings, pki: &Pki) -> R
     let entry = pki::kubeconfig::Entry::from_pair(&settings.name, &format!("https://{address}"), &authority, &pair)?;
     let text = pki::kubeconfig::write(&entry)?;
     pki::folder::replace(path, text.as_bytes(), 0o600)
+}
+
+/// The images that the API loads: on the machine with a window for its host.
+fn images(settings: &Settings) -> Result<Option<Images>> {
+    let Some(socket) = settings.containerd.as_deref() else { return Ok(None) };
+    let images = Images::at(socket)?;
+    let is_ours = socket == Path::new(parts::images::SOCKET);
+    Ok(Some(if is_ours {
+        images.with_window(&settings.data.join("landing"), Path::new(parts::images::CONTENT))
+    } else {
+        images
+    }))
 }

@@ -19,6 +19,7 @@ pub const STEPS: &[Step] = steps![
     the_client_from_pypi_builds_and_runs,
     an_image_is_built_without_a_client,
     an_image_is_saved_named_and_loaded_again,
+    an_image_comes_in_the_same_by_the_disk_and_over_the_network,
     a_container_publishes_a_port,
     services_of_compose_find_each_other,
     foreign_rows_are_not_shown,
@@ -172,6 +173,42 @@ fn an_image_is_saved_named_and_loaded_again(machine: &Machine) {
     let unpulled = machine.attempt(&["image", "pull", "127.0.0.1:1/none:v1"]);
     assert_eq!(unpulled.code, Some(7), "{}", unpulled.out);
     assert!(unpulled.out.contains("127.0.0.1:1/none:v1"), "{}", unpulled.out);
+}
+
+/// The bytes of a layer that fills the window more than once.
+const TWO_WINDOWS: usize = 20 << 20;
+
+fn an_image_comes_in_the_same_by_the_disk_and_over_the_network(machine: &Machine) {
+    machine.load_images();
+    let docker = docker(machine);
+    let context = machine.folder("docker-moved");
+    let recipe =
+        "FROM shop.local/tools:v1\nRUN mkdir /left && touch /left/over\nRUN rm /left/over\nCOPY noise /noise\n";
+    std::fs::write(context.join("Dockerfile"), recipe).expect("a file");
+    std::fs::write(context.join(".dockerignore"), "*.tar\n").expect("a file");
+    std::fs::write(context.join("noise"), noise(TWO_WINDOWS)).expect("a file");
+    docker.run(&["build", "-q", "-t", "moved:v1", context.to_str().expect("letters")]);
+    let look = "sha256sum /noise && find /noise /left /usr -xdev -exec stat -c '%n %f %u %g %s %Y' {} +";
+    let built = docker.run(&["run", "--rm", "moved:v1", "sh", "-c", look]);
+    let archive = context.join("moved.tar");
+    let archive = archive.to_str().expect("letters");
+    machine.tell(&["image", "save", "moved:v1", archive]);
+    let way = machine.state_disk().with_file_name("window.lock");
+    for by in ["disk", "network"] {
+        docker.run(&["builder", "prune", "-a", "-f"]);
+        machine.tell(&["image", "rm", "moved:v1"]);
+        // Whoever else has the window leaves only the network.
+        let held = (by == "network").then(|| image::cluster::lock(&way).expect("a lock").expect("nobody else has it"));
+        let loaded: serde_json::Value =
+            serde_json::from_str(&machine.tell(&["image", "load", archive])).expect("an answer in JSON");
+        drop(held);
+        let one = &loaded["images"][0];
+        assert_eq!(one["by"], by, "{loaded}");
+        assert!(one["sent"].as_u64().is_some_and(|sent| sent as usize > TWO_WINDOWS), "{loaded}");
+        let shown = docker.run(&["run", "--rm", "moved:v1", "sh", "-c", look]);
+        assert_eq!(shown, built, "{by}");
+    }
+    machine.tell(&["image", "rm", "moved:v1"]);
 }
 
 fn a_container_publishes_a_port(machine: &Machine) {

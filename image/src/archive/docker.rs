@@ -1,11 +1,12 @@
 //! The archive of `docker save`: `manifest.json` names configuration and layers by path. It has no manifest with
 //! digests, so one is made; the same archive always gives the same one.
 
-use super::parts::{Blob, Descriptor, Image, Reader, Source, distinct};
+use super::parts::{Blob, Descriptor, Form, Image, Packed, Reader, Source, distinct, layer_type};
 use super::{IMAGES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, NAMES_MAX, PLATFORM};
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Where it begins.
 pub const MANIFEST: &str = "manifest.json";
@@ -72,8 +73,10 @@ fn image(reader: &Reader, entry: Entry) -> Result<Image> {
     named_by_its_content(reader, &entry.config, &described)?;
     let mut layers = Vec::new();
     let mut blobs = Vec::new();
+    let mut packed = BTreeMap::new();
     for (path, diff) in paths.iter().zip(config.diff_ids()) {
-        let (descriptor, blob) = layer(reader, path, diff)?;
+        let (descriptor, blob, form) = layer(reader, path, diff)?;
+        packed.extend(form.map(|form| (blob.digest.clone(), Packed { form, diff: diff.clone() })));
         layers.push(descriptor);
         blobs.push(blob);
     }
@@ -83,7 +86,7 @@ fn image(reader: &Reader, entry: Entry) -> Result<Image> {
     let manifest = manifest.to_string().into_bytes();
     let target = Descriptor::of(MANIFEST_TYPE, &manifest);
     blobs.push(Blob { digest: target.digest.clone(), size: target.size, source: Source::Bytes(manifest) });
-    Ok(Image { names: entry.repo_tags.unwrap_or_default(), manifest: target, id, blobs: distinct(blobs) })
+    Ok(Image { names: entry.repo_tags.unwrap_or_default(), manifest: target, id, blobs: distinct(blobs), packed })
 }
 
 /// A configuration is called by its own digest; when that is not so, something has been changed.
@@ -98,14 +101,14 @@ fn named_by_its_content(reader: &Reader, path: &str, described: &Descriptor) -> 
 
 /// One layer. An uncompressed one must have the digest that the configuration tells; of a compressed one the machine
 /// checks it when it unpacks.
-fn layer(reader: &Reader, path: &str, diff: &str) -> Result<(Descriptor, Blob)> {
+fn layer(reader: &Reader, path: &str, diff: &str) -> Result<(Descriptor, Blob, Option<Form>)> {
     let member = reader.members.get(path)?;
-    let media_type = reader.layer_type(member)?;
+    let form = reader.form(member)?;
     let digest = reader.hash(member)?;
-    if !media_type.contains('+') && digest != diff {
+    if form.is_none() && digest != diff {
         let why = format!("its content has the digest {digest}, the configuration says {diff}");
         return Err(reader.members.wrong(path, why).into());
     }
     let blob = Blob { digest: digest.clone(), size: member.size, source: Source::Member(member.clone()) };
-    Ok((Descriptor { media_type, digest, size: member.size }, blob))
+    Ok((Descriptor { media_type: layer_type(form), digest, size: member.size }, blob, form))
 }

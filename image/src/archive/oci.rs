@@ -1,7 +1,7 @@
 //! The OCI layout: `index.json` leads by digests to everything else. Of an image for several platforms the machine's is
 //! taken; the others need not be there.
 
-use super::parts::{Blob, Config, Descriptor, Image, Reader, Source, distinct};
+use super::parts::{Blob, Config, Descriptor, Image, Packed, Reader, Source, distinct};
 use super::{IMAGES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, NAMES_MAX, PLATFORM};
 use anyhow::Result;
 use serde::Deserialize;
@@ -147,6 +147,11 @@ fn image(reader: &Reader, entry: &Entry, foreign: &mut Vec<String>) -> Result<Op
         foreign.push(config.platform());
         return Ok(None);
     }
+    let mut packed = BTreeMap::new();
+    for (layer, diff) in manifest.layers.iter().zip(config.diff_ids()) {
+        let form = reader.form(reader.members.get(&path(reader, layer)?)?)?;
+        packed.extend(form.map(|form| (layer.digest.clone(), Packed { form, diff: diff.clone() })));
+    }
     let mut blobs = Vec::new();
     for descriptor in manifest.layers.iter().chain([&manifest.config, &entry.descriptor]) {
         if blobs.iter().any(|blob: &Blob| blob.digest == descriptor.digest) {
@@ -159,6 +164,7 @@ fn image(reader: &Reader, entry: &Entry, foreign: &mut Vec<String>) -> Result<Op
         manifest: entry.descriptor.clone(),
         id: manifest.config.digest,
         blobs: distinct(blobs),
+        packed,
     }))
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 
 /// How much is hashed between two looks at the interrupt, in bytes.
@@ -64,6 +64,24 @@ pub struct Blob {
     pub source: Source,
 }
 
+/// How a layer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// With gzip.
+    Gzip,
+    /// With Zstandard.
+    Zstd,
+}
+
+/// What a compressed layer is before compression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// How it is compressed.
+    pub form: Form,
+    /// Its digest before, as the configuration tells; not checked yet.
+    pub diff: String,
+}
+
 /// An image for the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
@@ -75,6 +93,8 @@ pub struct Image {
     pub id: String,
     /// All its blobs, each once: layers, configuration, manifest.
     pub blobs: Vec<Blob>,
+    /// Those of its layers that are compressed, by their digests.
+    pub packed: BTreeMap<String, Packed>,
 }
 
 /// What we need of a configuration.
@@ -169,23 +189,32 @@ impl Reader<'_> {
         Ok(named(hash.finish().as_ref()))
     }
 
-    /// The media type of a layer by its first bytes.
-    pub fn layer_type(&self, member: &Member) -> Result<String, Failure> {
+    /// How a layer is compressed, by its first bytes; `None` when it is not.
+    pub fn form(&self, member: &Member) -> Result<Option<Form>, Failure> {
         let mut magic = [0; 4];
         let failed = |error: std::io::Error| self.members.wrong(&member.path, error);
         let mut reader = self.members.reader(member, 0).map_err(failed)?;
         // A layer of less than four bytes is no tar; the machine says so.
         let length = reader.read(&mut magic).map_err(failed)?;
         Ok(match &magic[..length] {
-            [0x1f, 0x8b, ..] => format!("{LAYER}+gzip"),
-            [0x28, 0xb5, 0x2f, 0xfd] => format!("{LAYER}+zstd"),
-            _ => LAYER.to_owned(),
+            [0x1f, 0x8b, ..] => Some(Form::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd] => Some(Form::Zstd),
+            _ => None,
         })
     }
 }
 
+/// The media type of a layer that is compressed like this.
+pub fn layer_type(form: Option<Form>) -> String {
+    match form {
+        Some(Form::Gzip) => format!("{LAYER}+gzip"),
+        Some(Form::Zstd) => format!("{LAYER}+zstd"),
+        None => LAYER.to_owned(),
+    }
+}
+
 /// A hash as a digest is written.
-fn named(hash: &[u8]) -> String {
+pub fn named(hash: &[u8]) -> String {
     let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{ALGORITHM}{digits}")
 }

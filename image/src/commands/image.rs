@@ -8,7 +8,7 @@ use crate::archive::{self, Image};
 use crate::cluster::access::{Answered, Api, json_of};
 use crate::cluster::{Cluster, life};
 use crate::exit::{Code, Failure};
-use crate::load::{self, Loaded};
+use crate::load::{self, Loaded, Road, Way};
 use crate::steps::Step;
 use anyhow::{Context as _, Result};
 use clap::{Args, FromArgMatches, Subcommand};
@@ -105,7 +105,7 @@ fn run(arguments: Arguments, context: &Context) -> Result<()> {
         Action::Save { image, file, cluster } => save::run(&reach(&cluster, context)?, &image, &file, context),
         Action::Tag { source, further, cluster } => tag(&reach(&cluster, context)?, &source, &further, context),
         Action::Pull { image, cluster } => pull(&reach(&cluster, context)?, &image, context),
-        Action::Load { files, tag, cluster } => load(&reach(&cluster, context)?, &files, tag, context),
+        Action::Load { files, tag, cluster } => load(&cluster, &files, tag, context),
         Action::Ls { cluster } => list(&reach(&cluster, context)?, context),
         Action::Rm { images, cluster } => remove(&reach(&cluster, context)?, &images, context),
     }
@@ -118,7 +118,8 @@ fn reach(named: &Named, context: &Context) -> Result<Api> {
     Api::of(&cluster)
 }
 
-fn load(api: &Api, files: &[PathBuf], tag: Option<String>, context: &Context) -> Result<()> {
+fn load(named: &Named, files: &[PathBuf], tag: Option<String>, context: &Context) -> Result<()> {
+    let api = reach(named, context)?;
     let mut archives = Vec::new();
     for file in files {
         let step = Step::begin(&context.output, format!("Reading {}", file.display()));
@@ -131,13 +132,15 @@ fn load(api: &Api, files: &[PathBuf], tag: Option<String>, context: &Context) ->
         let failure = Failure::new(Code::Usage, format!("--tag names one image, and there are {total}"));
         return Err(failure.advice("leave --tag out, or load one image at a time").into());
     }
+    let way = Way::to(&Cluster::existing(&named.name)?);
     let mut loaded = Vec::new();
     for (file, archive) in &archives {
         for image in &archive.images {
             let names = names(image, tag.as_ref(), &file.display().to_string())?;
             let step = Step::begin(&context.output, format!("Loading {}", names.join(", ")));
             let progress = |done, total| step.bytes(done, total);
-            let one = load::load(api, archive, image, &names, &context.interrupt, &progress)?;
+            let road = Road { api: &api, way: way.as_ref(), interrupt: &context.interrupt, progress: &progress };
+            let one = load::load(&road, archive, image, &names)?;
             let whole = image.blobs.iter().map(|blob| blob.size).sum();
             step.done(&format!("{} of {} sent", HumanBytes(one.sent), HumanBytes(whole)));
             loaded.push(one);
@@ -279,6 +282,7 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn names_are_safe_within_a_path() {
@@ -308,7 +312,13 @@ mod tests {
     #[test]
     fn an_image_without_a_name_needs_one() {
         let manifest = crate::archive::Descriptor::of("m", b"m");
-        let image = Image { names: Vec::new(), manifest, id: "sha256:0".to_owned(), blobs: Vec::new() };
+        let image = Image {
+            names: Vec::new(),
+            manifest,
+            id: "sha256:0".to_owned(),
+            blobs: Vec::new(),
+            packed: BTreeMap::new(),
+        };
         assert_eq!(names(&image, None, "x.tar").unwrap_err().code, Code::Refused);
         assert_eq!(names(&image, Some(&"a:1".to_owned()), "x.tar").unwrap(), ["a:1"]);
     }

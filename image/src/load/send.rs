@@ -1,7 +1,7 @@
 //! The blobs on their way: a queue, and two senders that take from it.
 
-use super::{Missing, refusal};
-use crate::archive::{Archive, Blob, Image, Source};
+use super::{Missing, Road, refusal};
+use crate::archive::{Archive, Blob, Image, Members, Source};
 use crate::cluster::access::Api;
 use crate::interrupt::Interrupt;
 use anyhow::{Context, Result, bail};
@@ -15,7 +15,8 @@ const SENDERS: usize = 2;
 
 /// A blob to be sent from a byte on.
 pub struct Wanted<'a> {
-    blob: &'a Blob,
+    /// The blob.
+    pub blob: &'a Blob,
     offset: u64,
 }
 
@@ -40,15 +41,8 @@ pub fn wanted<'a>(image: &'a Image, missing: &[Missing]) -> Result<Vec<Wanted<'a
 ///
 /// # Errors
 /// The first failure; the other sender stops at its next read.
-pub fn all(
-    api: &Api,
-    archive: &Archive,
-    load: &str,
-    wanted: Vec<Wanted>,
-    interrupt: &Interrupt,
-    progress: &(dyn Fn(u64, u64) + Sync),
-    sent: &mut u64,
-) -> Result<()> {
+pub fn all(road: &Road, archive: &Archive, load: &str, wanted: Vec<Wanted>, sent: &mut u64) -> Result<()> {
+    let Road { api, interrupt, progress, .. } = *road;
     let total = wanted.iter().map(|wanted| wanted.blob.size - wanted.offset).sum();
     let queue = Mutex::new(VecDeque::from(wanted));
     let course = Course { done: AtomicU64::new(0), total, failed: AtomicBool::new(false), interrupt, progress };
@@ -84,15 +78,23 @@ struct Course<'a> {
     progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
-fn one(api: &Api, archive: &Archive, load: &str, wanted: &Wanted, course: &Course) -> Result<()> {
-    let Wanted { blob, offset } = wanted;
-    let content: Box<dyn Read> = match &blob.source {
+/// A blob's content from a byte on.
+///
+/// # Errors
+/// When the archive cannot be read.
+pub fn reader<'a>(members: &Members, blob: &'a Blob, offset: u64) -> Result<Box<dyn Read + 'a>> {
+    Ok(match &blob.source {
         Source::Bytes(bytes) => {
-            let from = usize::try_from(*offset).unwrap_or(usize::MAX).min(bytes.len());
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
             Box::new(Cursor::new(&bytes[from..]))
         }
-        Source::Member(member) => Box::new(archive.members.reader(member, *offset).context("reading the archive")?),
-    };
+        Source::Member(member) => Box::new(members.reader(member, offset).context("reading the archive")?),
+    })
+}
+
+fn one(api: &Api, archive: &Archive, load: &str, wanted: &Wanted, course: &Course) -> Result<()> {
+    let Wanted { blob, offset } = wanted;
+    let content = reader(&archive.members, blob, *offset)?;
     let path = format!("/skerry/v1/images/blobs/{}?load={load}&size={}&offset={offset}", blob.digest, blob.size);
     let mut watched = Watched { content, course };
     api.put(&path, blob.size - offset, &mut watched).map_err(refusal)?;

@@ -1,14 +1,17 @@
 //! A load against a machine that is played: one thread, one connection at a time, breaking off when it is told to.
 
-use super::{Loaded, load};
-use crate::archive::{Archive, Blob, Descriptor, Image, Members, Source};
+use super::window::BLOCK;
+use super::{By, Loaded, Road, Way, load};
+use crate::archive::{Archive, Blob, Descriptor, Form, Image, Members, Packed, Source};
 use crate::cluster::access::Api;
+use crate::cluster::{Cluster, emulator};
 use crate::exit::{Code, Failure};
 use crate::interrupt::Interrupt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
 /// What the machine has and does.
@@ -16,11 +19,64 @@ use std::sync::{Arc, Mutex};
 struct Machine {
     blobs: BTreeMap<String, Vec<u8>>,
     sizes: BTreeMap<String, u64>,
+    /// What came through its window, by kind and digest.
+    parts: BTreeMap<String, Vec<u8>>,
     /// Bytes of the next blob after which the connection breaks.
     breaks_after: Option<usize>,
     /// What it says to the last step instead of making the image.
     says: Option<(u16, &'static str)>,
     requests: Vec<String>,
+    /// Its disk, where it has a window.
+    disk: Option<Disk>,
+}
+
+/// A disk with a window in two places, the first part of which is the later one.
+struct Disk {
+    file: std::fs::File,
+    /// Whether somebody else's load is marked there.
+    is_strange: bool,
+}
+
+const HALF: u64 = 3 * BLOCK;
+const PLACES: [u64; 2] = [8 * BLOCK, BLOCK];
+
+impl Disk {
+    fn offer(&self) -> Value {
+        for (index, at) in PLACES.iter().enumerate() {
+            let load = if self.is_strange { "1" } else { "0" };
+            self.file.write_all_at(format!("skerry window {load} 0 {index}\n\0").as_bytes(), *at).unwrap();
+        }
+        json!({ "places": PLACES.map(|at| json!({ "at": at, "length": HALF })) })
+    }
+
+    /// The window as its file shows it.
+    fn window(&self) -> Vec<u8> {
+        let mut window = vec![0; 2 * HALF as usize];
+        let (first, second) = window.split_at_mut(HALF as usize);
+        self.file.read_exact_at(first, PLACES[0]).unwrap();
+        self.file.read_exact_at(second, PLACES[1]).unwrap();
+        window
+    }
+}
+
+impl Machine {
+    /// Takes what is in its window.
+    fn take(&mut self, question: &Value) {
+        let window = self.disk.as_ref().unwrap().window();
+        let mark = format!("skerry window 0 {} 0\n\0", question["serial"]);
+        assert!(window.starts_with(mark.as_bytes()), "no {mark:?}");
+        for piece in question["pieces"].as_array().unwrap() {
+            let number = |key: &str| piece[key].as_u64().unwrap() as usize;
+            assert!(number("at").is_multiple_of(BLOCK as usize) && number("at") > 0);
+            let name = format!("{} {}", piece["kind"].as_str().unwrap(), piece["digest"].as_str().unwrap());
+            let part = self.parts.entry(name).or_default();
+            assert_eq!(part.len(), number("offset"));
+            part.extend_from_slice(&window[number("at")..number("at") + number("length")]);
+            if piece["last"] == true && piece["kind"] == "blob" {
+                self.blobs.insert(piece["digest"].as_str().unwrap().to_owned(), part.clone());
+            }
+        }
+    }
 }
 
 /// Starts one; it serves until the test's process ends.
@@ -97,7 +153,15 @@ impl Machine {
                 .filter(|(digest, size)| !self.blobs.contains_key(*digest) || arrived(digest) < **size)
                 .map(|(digest, _)| json!({ "digest": digest, "offset": arrived(digest) }))
                 .collect();
-            return (200, json!({ "load": "0", "missing": missing }));
+            let window = self.disk.as_ref().filter(|_| question["window"] == true).map(Disk::offer);
+            return (200, json!({ "load": "0", "missing": missing, "window": window }));
+        }
+        if target.ends_with("/pieces") {
+            if let Some((code, message)) = self.says.take() {
+                return (code, json!({ "kind": "Status", "message": message }));
+            }
+            self.take(&question);
+            return (200, json!({}));
         }
         match self.says.take() {
             Some((code, message)) => (code, json!({ "kind": "Status", "message": message })),
@@ -112,14 +176,21 @@ fn image(contents: &[&[u8]]) -> (Archive, Image) {
         Blob { digest: described.digest, size: described.size, source: Source::Bytes(content.to_vec()) }
     };
     let manifest = Descriptor::of("m", contents[0]);
-    let image = Image { names: vec![], manifest, id: "i".to_owned(), blobs: contents.iter().map(blob).collect() };
+    let image = Image {
+        names: vec![],
+        manifest,
+        id: "i".to_owned(),
+        blobs: contents.iter().map(blob).collect(),
+        packed: BTreeMap::new(),
+    };
     let members = Members::read(tempfile::tempfile().unwrap(), "x.tar").unwrap();
     (Archive { members, images: vec![image.clone()] }, image)
 }
 
 fn run(api: &Api, contents: &[&[u8]]) -> anyhow::Result<Loaded> {
     let (archive, image) = image(contents);
-    load(api, &archive, &image, &["app:1".to_owned()], &Interrupt::never(), &|_, _| ())
+    let road = Road { api, way: None, interrupt: &Interrupt::never(), progress: &|_, _| () };
+    load(&road, &archive, &image, &["app:1".to_owned()])
 }
 
 #[test]
@@ -160,4 +231,80 @@ fn a_machine_that_asks_for_what_it_was_not_told_of_gets_nothing() {
     let missing = [super::Missing { digest: "sha256:secret".to_owned(), offset: 0 }];
     assert!(super::send::wanted(&image, &missing).is_err());
     drop(api);
+}
+
+/// A cluster's folder with a disk, and the machine that has that disk.
+fn at_hand(says: Option<(u16, &'static str)>, is_strange: bool) -> (tempfile::TempDir, Arc<Mutex<Machine>>, Api, Way) {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster { name: "x".to_owned(), folder: folder.path().to_owned() };
+    let options = std::fs::File::options().create(true).truncate(true).read(true).write(true).clone();
+    let file = options.open(cluster.path(emulator::DISK)).unwrap();
+    file.set_len(16 * BLOCK).unwrap();
+    let way = Way::to(&cluster).unwrap();
+    assert!(Way::to(&cluster).is_none(), "one load has it at a time");
+    let (machine, api) = machine(Machine { says, disk: Some(Disk { file, is_strange }), ..Machine::default() });
+    (folder, machine, api, way)
+}
+
+fn run_by(api: &Api, way: &Way, archive: &Archive, image: &Image) -> anyhow::Result<Loaded> {
+    let road = Road { api, way: Some(way), interrupt: &Interrupt::never(), progress: &|_, _| () };
+    load(&road, archive, image, &["app:1".to_owned()])
+}
+
+#[test]
+fn what_is_missing_goes_through_the_window_of_a_machine_at_hand() {
+    let (_folder, machine, api, way) = at_hand(None, false);
+    let large: Vec<u8> = (0..5 * HALF + 77).map(|at| (at / 3) as u8).collect();
+    let exact = vec![6; 2 * BLOCK as usize];
+    let (archive, image) = image(&[b"one", &large, &exact, b""]);
+    let loaded = run_by(&api, &way, &archive, &image).unwrap();
+    assert_eq!((loaded.by, loaded.sent), (By::Disk, large.len() as u64 + exact.len() as u64 + 3));
+    let machine = machine.lock().unwrap();
+    for content in [&b"one"[..], &large, &exact, b""] {
+        assert!(machine.blobs[&Descriptor::of("", content).digest] == content, "{} bytes", content.len());
+    }
+    assert!(!machine.requests.iter().any(|line| line.starts_with("PUT")), "{:?}", machine.requests);
+}
+
+#[test]
+fn a_compressed_layer_goes_through_the_window_unpacked_too() {
+    let (_folder, machine, api, way) = at_hand(None, false);
+    let content = vec![9; 70_000];
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&content).unwrap();
+    let blob = encoder.finish().unwrap();
+    let (archive, mut image) = image(&[&blob]);
+    let diff = Descriptor::of("", &content).digest;
+    image.packed.insert(image.blobs[0].digest.clone(), Packed { form: Form::Gzip, diff: diff.clone() });
+    assert_eq!(run_by(&api, &way, &archive, &image).unwrap().sent, blob.len() as u64);
+    assert!(machine.lock().unwrap().parts[&format!("layer {diff}")] == content);
+    image.packed.values_mut().next().unwrap().diff = Descriptor::of("", b"another").digest;
+    machine.lock().unwrap().blobs.clear();
+    let failure = Failure::of(run_by(&api, &way, &archive, &image).unwrap_err());
+    assert!(failure.code == Code::Refused && failure.message.contains("unpacks to"), "{}", failure.message);
+}
+
+#[test]
+fn a_window_that_is_not_this_load_s_is_left_alone() {
+    let (folder, machine, api, way) = at_hand(None, true);
+    let before = std::fs::read(folder.path().join(emulator::DISK)).unwrap();
+    let (archive, image) = image(&[b"one"]);
+    assert_eq!(run_by(&api, &way, &archive, &image).unwrap().by, By::Network);
+    let after = std::fs::read(folder.path().join(emulator::DISK)).unwrap();
+    // The machine has written its marks since, and nobody anything else.
+    let used = |bytes: &[u8]| bytes.chunks(BLOCK as usize).filter(|block| block.iter().any(|byte| *byte != 0)).count();
+    assert_eq!((used(&before), used(&after)), (0, PLACES.len()));
+    assert_eq!(machine.lock().unwrap().blobs.len(), 1);
+}
+
+#[test]
+fn a_machine_that_does_not_take_its_window_is_served_over_the_network() {
+    for code in [409, 400, 500] {
+        let (_folder, machine, api, way) = at_hand(Some((code, "not this time")), false);
+        let (archive, image) = image(&[b"one"]);
+        assert_eq!(run_by(&api, &way, &archive, &image).unwrap().by, By::Network);
+        let machine = machine.lock().unwrap();
+        let count = |what: &str| machine.requests.iter().filter(|line| line.contains(what)).count();
+        assert_eq!((count("/pieces"), count("PUT")), (1, 1), "{code}");
+    }
 }

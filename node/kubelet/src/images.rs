@@ -3,8 +3,8 @@
 //! and sees to the sandbox image.
 //!
 //! A load is three steps, and may break off after any of them: `begin` opens a lease and says what is missing, `ingest`
-//! takes one blob, `finish` makes the image. Nothing is collected while the lease holds; a load that nobody finishes
-//! is forgotten when it expires.
+//! takes one blob, `finish` makes the image. From the host that the machine runs on, blobs come through the window instead
+//! (`landing`). Nothing is collected while the lease holds; a load that nobody finishes is forgotten when it expires.
 //!
 //! It must not know pods. Pulling from registries is the CRI's.
 
@@ -20,6 +20,7 @@ mod foreign;
 pub mod garbage;
 mod import;
 mod ingest;
+mod landing;
 mod list;
 mod manifest;
 mod name;
@@ -29,6 +30,7 @@ mod rename;
 mod resolve;
 mod sandbox;
 pub mod shared;
+mod spread;
 mod unpack;
 mod usage;
 
@@ -39,11 +41,13 @@ pub use export::Contents;
 pub use fault::Fault;
 pub use finish::{Finished, Target};
 pub use foreign::Foreign;
+pub use landing::{Arrived, Kind, Offer, Piece};
 pub use list::Listed;
 pub use name::normalise;
 pub use sandbox::NAME as SANDBOX;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
@@ -62,6 +66,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Images {
     channel: Channel,
+    /// Where loads from this machine's host arrive; none where there is no such host.
+    landing: Option<Arc<landing::Landing>>,
 }
 
 impl Images {
@@ -73,7 +79,7 @@ impl Images {
         let address = format!("unix://{}", socket.display());
         let endpoint = Endpoint::from_shared(address)
             .map_err(|error| Fault::invalid("socket", format!("{}: {error}", socket.display())))?;
-        Ok(Images { channel: endpoint.connect_timeout(CONNECT_WAIT).connect_lazy() })
+        Ok(Images { channel: endpoint.connect_timeout(CONNECT_WAIT).connect_lazy(), landing: None })
     }
 
     fn client(&self) -> containerd_client::Client {

@@ -1,7 +1,8 @@
 //! Images without a registry: loads, the list, and removal. The steps are told in `kubelet::images`; here they are paths.
 //!
 //! `POST images/missing` with `{"blobs":[{"digest","size"}]}` gives `{"load","missing":[{"digest","offset"}]}`;
-//! `PUT images/blobs/DIGEST?load=&size=&offset=` takes one blob; `POST images` with `{"load","names","manifest"}` makes
+//! `PUT images/blobs/DIGEST?load=&size=&offset=` takes one blob; or, when the question had `"window":true` and the answer
+//! has `"window":{"places":[{"at","length"}]}`, `POST images/pieces` takes what was written there; `POST images` with `{"load","names","manifest"}` makes
 //! the image; `GET images` lists; `DELETE images/NAME` removes. `GET images/contents/NAME` says what an image is made of,
 //! `GET images/blobs/DIGEST` gives one part; `POST images/tags` with `{"source","name"}` gives an image one more name;
 //! `POST images/pulls` with `{"name"}` has it pulled.
@@ -14,7 +15,7 @@ use http::Method;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyDataStream, BodyExt, StreamBody};
 use hyper::body::Frame;
-use kubelet::images::{Blob, Digest, Fault, Images, Load, Target};
+use kubelet::images::{Arrived, Blob, Digest, Fault, Images, Load, Target};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,6 +31,7 @@ pub fn routes(images: &Images) -> Vec<Route> {
     vec![
         route(images, Method::POST, "images/missing", missing),
         route(images, Method::PUT, "images/blobs/", ingest),
+        route(images, Method::POST, "images/pieces", pieces),
         route(images, Method::POST, "images", finish),
         route(images, Method::GET, "images", list),
         route(images, Method::GET, "images/contents/", contents),
@@ -51,11 +53,24 @@ where
 #[derive(Deserialize)]
 struct Question {
     blobs: Vec<Blob>,
+    /// Whether the caller can write to this machine's disk, and would rather do that.
+    #[serde(default)]
+    window: bool,
 }
 
 async fn missing(images: Images, request: Request) -> Answer {
     let question: Question = parse(request).await?;
-    said(&images.begin(&question.blobs).await.map_err(status)?)
+    let begun = match question.window {
+        true => images.begin_at_hand(&question.blobs).await,
+        false => images.begin(&question.blobs).await,
+    };
+    said(&begun.map_err(status)?)
+}
+
+async fn pieces(images: Images, request: Request) -> Answer {
+    let arrived: Arrived = parse(request).await?;
+    images.arrive(arrived).await.map_err(status)?;
+    said(&json!({}))
 }
 
 async fn ingest(images: Images, request: Request) -> Answer {

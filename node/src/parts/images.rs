@@ -18,6 +18,8 @@ pub const SOCKET: &str = "/run/containerd/containerd.sock";
 const SANDBOX: &str = "/usr/lib/skerry/pause.tar";
 /// Where the engine keeps images: the file system whose room counts.
 pub const STORED: &str = "/var/lib/containerd";
+/// Where it keeps blobs.
+pub const CONTENT: &str = "/var/lib/containerd/io.containerd.content.v1.content";
 /// Waits until the engine answers; it starts beside us.
 const ENGINE: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) };
 

@@ -2,7 +2,7 @@
 
 use super::fault::{at, found, made};
 use super::ingest::reference;
-use super::{Digest, Fault, Images, call};
+use super::{Digest, Fault, Images, Offer, call};
 use containerd_client::services::v1::{
     AddResourceRequest, CreateRequest, DeleteRequest, InfoRequest, Resource, StatusRequest,
 };
@@ -50,6 +50,12 @@ impl Load {
     }
 }
 
+impl std::fmt::Display for Load {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl<'de> Deserialize<'de> for Load {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Load, D::Error> {
         Load::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -81,6 +87,9 @@ pub struct Begun {
     pub load: Load,
     /// What has to be sent.
     pub missing: Vec<Missing>,
+    /// Where the host that this machine runs on may put it, when that was asked for and something is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Offer>,
 }
 
 impl Images {
@@ -106,7 +115,17 @@ impl Images {
                 missing.push(Missing { digest: blob.digest.clone(), offset: self.arrived(&blob.digest).await? });
             }
         }
-        Ok(Begun { load, missing })
+        Ok(Begun { load, missing, window: None })
+    }
+
+    /// The same for a caller that says that it can write to this machine's disk: with the window, if something is missing.
+    ///
+    /// # Errors
+    /// As [`Images::begin`].
+    pub async fn begin_at_hand(&self, blobs: &[Blob]) -> Result<Begun, Fault> {
+        let begun = self.begin(blobs).await?;
+        let window = if begun.missing.is_empty() { None } else { self.offer(&begun.load).await };
+        Ok(Begun { window, ..begun })
     }
 
     async fn open_lease(&self, load: &Load) -> Result<(), Fault> {

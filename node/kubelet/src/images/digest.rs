@@ -36,6 +36,12 @@ impl Digest {
         Digest(format!("{ALGORITHM}{digits}"))
     }
 
+    /// Its hexadecimal digits, as files are named.
+    #[must_use]
+    pub fn digits(&self) -> &str {
+        &self.0[ALGORITHM.len()..]
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -54,6 +54,11 @@ impl Fault {
     }
 }
 
+/// A failure of this machine itself: `.map_err(failed("window"))`.
+pub(super) fn failed<E: std::fmt::Display>(call: &'static str) -> impl Fn(E) -> Fault {
+    move |error| Fault::Failed { call, message: error.to_string() }
+}
+
 /// Names the call in a failure of containerd: `.map_err(at("images.Get"))`.
 pub(super) fn at(call: &'static str) -> impl Fn(tonic::Status) -> Fault {
     move |status| Fault::of(call, &status)

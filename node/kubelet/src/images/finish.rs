@@ -70,6 +70,7 @@ impl Images {
             self.record(name, &target.manifest, &labels).await?;
             self.adopted(name, &manifest.config.digest).await?;
         }
+        self.close_window(&target.load).await;
         self.close_lease(&target.load).await?;
         let names = names.into_iter().collect();
         Ok(Finished { names, digest: target.manifest.digest.clone(), id: manifest.config.digest })

@@ -67,6 +67,24 @@ impl Images {
         }
     }
 
+    /// Makes a blob this namespace's that lies in containerd's store already. Whether containerd saw it there.
+    pub(super) async fn register(&self, load: &Load, blob: &Blob) -> Result<bool, Fault> {
+        let write = async {
+            let mut writer = Writer::open_unlocked(self, load, blob).await?;
+            // Told as written up to its end: all of it is there, and it is not hashed once more.
+            if writer.offset != blob.size {
+                return Ok(false);
+            }
+            writer.commit().await.map(|()| true)
+        };
+        match write.await {
+            Ok(seen) => Ok(seen),
+            Err(Stop::Exists) => self.hold(load, "content", blob.digest.as_str()).await.map(|()| true),
+            Err(Stop::Unfit(message)) => Err(Fault::invalid("content", format!("{}: {message}", blob.digest))),
+            Err(Stop::Fault(fault)) => Err(fault),
+        }
+    }
+
     async fn forget(&self, digest: &Digest) -> Result<(), Fault> {
         let request = AbortRequest { r#ref: reference(digest) };
         found("content.Abort", self.client().content().abort(call(request)).await)?;

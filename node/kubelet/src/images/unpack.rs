@@ -3,7 +3,7 @@
 
 use super::fault::{at, found, made};
 use super::manifest::{Descriptor, chains};
-use super::{Digest, Fault, Images, Load, SNAPSHOTTER, call, call_for};
+use super::{Digest, Fault, Images, Load, SNAPSHOTTER, call, call_for, spread};
 use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::snapshots::{
     CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
@@ -53,6 +53,24 @@ impl Images {
         chain: &Digest,
         parent: Option<&Digest>,
     ) -> Result<(), Fault> {
+        if let Some(plain) = self.plain(load, &layer.digest, diff) {
+            if self.fill(load, chain, parent, async |mounts| spread::here(plain, &mounts).await).await? {
+                return Ok(());
+            }
+            tracing::info!(%diff, "a layer of a kind that containerd has to unpack");
+        }
+        let engine = async |mounts| self.apply(layer, diff, mounts).await.map(|()| true);
+        self.fill(load, chain, parent, engine).await.map(drop)
+    }
+
+    /// Makes a snapshot with what `unpack` puts into it. Whether it could.
+    async fn fill(
+        &self,
+        load: &Load,
+        chain: &Digest,
+        parent: Option<&Digest>,
+        unpack: impl AsyncFnOnce(Vec<Mount>) -> Result<bool, Fault>,
+    ) -> Result<bool, Fault> {
         // The load's name keeps it apart from another load that unpacks the same layer.
         let key = format!("extract-{} {chain}", load.lease());
         let request = PrepareSnapshotRequest {
@@ -63,14 +81,16 @@ impl Images {
         };
         let prepared = self.client().snapshots().prepare(call_for(load, request)).await;
         let mounts = prepared.map_err(at("snapshots.Prepare"))?.into_inner().mounts;
-        let fill = async {
-            self.apply(layer, diff, mounts).await?;
-            self.commit_snapshot(load, &key, chain).await
+        let outcome = match unpack(mounts).await {
+            Ok(true) => self.commit_snapshot(load, &key, chain).await.map(Some),
+            Ok(false) => Ok(None),
+            Err(fault) => Err(fault),
         };
-        match fill.await {
-            Ok(true) => Ok(()),
+        match outcome {
+            Ok(Some(true)) => Ok(true),
             // Somebody else was faster; theirs is the same.
-            Ok(false) => self.drop_snapshot(&key).await,
+            Ok(Some(false)) => self.drop_snapshot(&key).await.map(|()| true),
+            Ok(None) => self.drop_snapshot(&key).await.map(|()| false),
             Err(fault) => {
                 if let Err(error) = self.drop_snapshot(&key).await {
                     tracing::warn!(key, %error, "a half-unpacked layer stays until its load expires");
@@ -80,9 +100,10 @@ impl Images {
         }
     }
 
+    /// Has containerd unpack, and write out: a snapshot that is known must be there after a power cut, too.
     async fn apply(&self, layer: &Descriptor, diff: &Digest, mounts: Vec<Mount>) -> Result<(), Fault> {
         let mut request =
-            call(ApplyRequest { diff: Some(layer.to_containerd()), mounts, payloads: HashMap::new(), sync_fs: false });
+            call(ApplyRequest { diff: Some(layer.to_containerd()), mounts, payloads: HashMap::new(), sync_fs: true });
         request.set_timeout(LAYER_WAIT);
         let applied = self.client().diff().apply(request).await.map_err(at("diff.Apply"))?.into_inner().applied;
         let got = applied.map(|applied| applied.digest).unwrap_or_default();

@@ -6,3 +6,4 @@
 mod engine;
 mod load;
 mod made;
+mod window;
