@@ -13,9 +13,17 @@ const UUID: &str = "5ce88a11-0000-4000-8000-000000000001";
 /// Large clusters compress better; a page fault unpacks one of them. Bytes.
 const CLUSTER: &str = "65536";
 /// Without the engine of Docker, on two cores: 46.8 MB in 18 s; level 5 is 48.7 MB in 9 s, level 12 46.7 MB in 42 s,
-/// level 15 44.0 MB in 87 s, LZ4 a fifth more in 6 s. Every level unpacks alike. LZ4 unpacks faster: emulated, a cluster is
-/// Ready 0.5 s sooner with it, but an image without Docker would be larger than its goal by several megabytes.
+/// level 15 44.0 MB in 87 s, LZ4 a fifth more in 6 s. Every level of zstd unpacks alike.
 const COMPRESSION: &str = "zstd,level=9";
+/// The second algorithm, for what [`HOT`] names.
+const QUICK: &str = "lz4hc,level=12";
+/// What a start waits for is unpacked in half the time: emulated, a cluster is Ready 0.35 s sooner. It is 6.2 MB more, for
+/// which an image without Docker has no room.
+const HOT: &[&str] = &["usr/bin/containerd", "usr/bin/node"];
+/// What nobody waits for at a start: in larger clusters 0.6 MB less.
+const COLD: &[&str] = &["usr/bin/dockerd", "usr/bin/docker-proxy", "usr/bin/runc"];
+/// Their clusters, bytes.
+const COLD_CLUSTER: &str = "262144";
 
 /// The packer, unpacked.
 pub struct Packer {
@@ -33,7 +41,8 @@ impl Packer {
 
     /// What decides its output besides the tree.
     pub fn identity(&self) -> String {
-        format!("{}{COMPRESSION} {CLUSTER} {UUID}", self.tools.identity)
+        let hints = [HOT, COLD].concat().join(" ");
+        format!("{}{COMPRESSION}:{QUICK} {CLUSTER} {COLD_CLUSTER} {hints} {UUID}", self.tools.identity)
     }
 
     /// Packs a tree into `file`. `scratch` is a folder for the files in between, on a disk with room.
@@ -48,9 +57,36 @@ impl Packer {
         let product = staged.path().join("root.erofs");
         let mut command = self.tools.command("usr/bin/mkfs.erofs");
         command.args(["--quiet", "--all-root", "-T0", "--all-time"]);
-        command.arg(format!("-z{COMPRESSION}")).arg(format!("-C{CLUSTER}")).args(["-U", UUID]);
+        command.arg(format!("-C{CLUSTER}")).args(["-U", UUID]);
+        if tree.has(COLD[0]) {
+            let place = staged.path().join("hints");
+            std::fs::write(&place, hints()).with_context(|| format!("writing {}", place.display()))?;
+            command.arg(format!("-z{COMPRESSION}:{QUICK}"));
+            command.arg(format!("--compress-hints={}", place.display()));
+        } else {
+            command.arg(format!("-z{COMPRESSION}"));
+        }
         command.arg(&product).arg(&root);
         tool::run(command, "packing the root file system", interrupt)?;
         std::fs::rename(&product, file).with_context(|| format!("taking {}", file.display()))
+    }
+}
+
+/// One line for each file: its clusters, its algorithm by number, and its path as a regular expression.
+fn hints() -> String {
+    let line = |cluster: &str, algorithm: u8, path: &&str| format!("{cluster} {algorithm} ^{path}$\n");
+    let hot = HOT.iter().map(|path| line(CLUSTER, 1, path));
+    hot.chain(COLD.iter().map(|path| line(COLD_CLUSTER, 0, path))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_one_file() {
+        let hints = hints();
+        assert!(hints.starts_with("65536 1 ^usr/bin/containerd$\n") && hints.contains("262144 0 ^usr/bin/dockerd$\n"));
+        assert_eq!(hints.lines().count(), HOT.len() + COLD.len());
     }
 }
