@@ -86,8 +86,26 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write().with_context(|| format!("writing {}", path.display()))
 }
 
-fn load_authority(folder: &Path, name: AuthorityName, others: bool, now: SystemTime) -> Result<Authority> {
-    let path = file(folder, name.file());
+/// The folder as it is written to.
+struct Place<'a> {
+    path: &'a Path,
+    /// Whether nobody knows of it yet: then all of it is written out at once in the end.
+    is_new: bool,
+}
+
+impl Place<'_> {
+    /// Writes a file whole.
+    fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+        if !self.is_new {
+            return replace(path, bytes, mode);
+        }
+        let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+        opened.and_then(|mut file| file.write_all(bytes)).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+fn load_authority(folder: &Place<'_>, name: AuthorityName, others: bool, now: SystemTime) -> Result<Authority> {
+    let path = file(folder.path, name.file());
     let shown = path.display().to_string();
     let found = read(&path)?;
     let authority = match found {
@@ -95,17 +113,17 @@ fn load_authority(folder: &Path, name: AuthorityName, others: bool, now: SystemT
             format!(
                 "reading the authority {shown}: put it back from a copy, or remove the folder {}: then a new cluster \
                  identity is made and every kubeconfig must be fetched again",
-                folder.display()
+                folder.path.display()
             )
         })?,
         None if others => bail!(
             "the authority {shown} is missing while certificates that it signed are there: put it back from a copy, or \
              remove the folder {}: then a new cluster identity is made and every kubeconfig must be fetched again",
-            folder.display()
+            folder.path.display()
         ),
         None => {
             let made = Authority::generate(name.common_name(), now)?;
-            replace(&path, made.to_pem().as_bytes(), SECRET)?;
+            folder.put(&path, made.to_pem().as_bytes(), SECRET)?;
             made
         }
     };
@@ -114,27 +132,32 @@ fn load_authority(folder: &Path, name: AuthorityName, others: bool, now: SystemT
     Ok(authority)
 }
 
-fn renew_authority(folder: &Path, name: AuthorityName, authority: Authority, now: SystemTime) -> Result<Authority> {
+fn renew_authority(
+    folder: &Place<'_>,
+    name: AuthorityName,
+    authority: Authority,
+    now: SystemTime,
+) -> Result<Authority> {
     if !renewal_due(&authority.validity(), now) {
         return Ok(authority);
     }
     let renewed = authority.renewed(now)?;
-    replace(&file(folder, name.file()), renewed.to_pem().as_bytes(), SECRET)?;
+    folder.put(&file(folder.path, name.file()), renewed.to_pem().as_bytes(), SECRET)?;
     tracing::info!(authority = name.file(), "authority renewed for another life with the same key");
     Ok(renewed)
 }
 
-fn write_public(folder: &Path, name: AuthorityName, authority: &Authority) -> Result<()> {
-    let path = folder.join(format!("{}.crt", name.file()));
+fn write_public(folder: &Place<'_>, name: AuthorityName, authority: &Authority) -> Result<()> {
+    let path = folder.path.join(format!("{}.crt", name.file()));
     let text = authority.certificate_pem();
     match fs::read(&path) {
         Ok(there) if there == text.as_bytes() => Ok(()),
-        _ => replace(&path, text.as_bytes(), PUBLIC),
+        _ => folder.put(&path, text.as_bytes(), PUBLIC),
     }
 }
 
-fn load_tokens(folder: &Path) -> Result<SigningKeys> {
-    let path = folder.join(TOKEN_KEYS);
+fn load_tokens(folder: &Place<'_>) -> Result<SigningKeys> {
+    let path = folder.path.join(TOKEN_KEYS);
     match read(&path)? {
         Some(bytes) => SigningKeys::from_pem(&bytes).with_context(|| {
             format!(
@@ -145,7 +168,7 @@ fn load_tokens(folder: &Path) -> Result<SigningKeys> {
         }),
         None => {
             let made = SigningKeys::generate()?;
-            replace(&path, made.to_pem().as_bytes(), SECRET)?;
+            folder.put(&path, made.to_pem().as_bytes(), SECRET)?;
             Ok(made)
         }
     }
@@ -168,17 +191,17 @@ fn outdated(pair: &Pair, entry: &Entry, request: &Request) -> Result<Option<&'st
     Ok(due.then_some("last third of its life"))
 }
 
-fn issue(folder: &Path, entry: &Entry, authority: &Authority, request: &Request) -> Result<Pair> {
+fn issue(folder: &Place<'_>, entry: &Entry, authority: &Authority, request: &Request) -> Result<Pair> {
     let common_name = (entry.common_name)(&request.node);
     let names = (entry.sans)(request);
     let pair = authority.issue(&common_name, entry.organizations, names, entry.purpose, request.now)?;
-    replace(&file(folder, entry.file), pair.to_pem().as_bytes(), SECRET)?;
+    folder.put(&file(folder.path, entry.file), pair.to_pem().as_bytes(), SECRET)?;
     Ok(pair)
 }
 
 /// The certificate of `entry`: the one in the folder, or a new one. The second value says whether it is new.
-fn load_or_issue(folder: &Path, entry: &Entry, authority: &Authority, request: &Request) -> Result<(Pair, bool)> {
-    let path = file(folder, entry.file);
+fn load_or_issue(folder: &Place<'_>, entry: &Entry, authority: &Authority, request: &Request) -> Result<(Pair, bool)> {
+    let path = file(folder.path, entry.file);
     let Some(bytes) = read(&path)? else {
         return Ok((issue(folder, entry, authority, request)?, true));
     };
@@ -206,6 +229,29 @@ impl Pki {
     /// When the folder cannot be written, or a file is cut off, does not match, or is missing where others depend on
     /// it; the message names the file and what to do.
     pub fn load_or_create(folder: &Path, request: &Request) -> Result<Self> {
+        if folder.exists() {
+            return Self::fill(&Place { path: folder, is_new: false }, request);
+        }
+        // A folder that is made has some thirty files. To wait for the disk after each would be a part of every first
+        // start; made under another name and written out at once, it is there whole or not at all.
+        let fresh = folder.with_extension("new");
+        match fs::remove_dir_all(&fresh) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+        .with_context(|| format!("removing {}", fresh.display()))?;
+        let made = Self::fill(&Place { path: &fresh, is_new: true }, request)?;
+        let settle = || -> std::io::Result<()> {
+            rustix::fs::syncfs(File::open(&fresh)?)?;
+            fs::rename(&fresh, folder)?;
+            folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+        };
+        settle().with_context(|| format!("making the folder {}", folder.display()))?;
+        Ok(Self { folder: folder.to_owned(), ..made })
+    }
+
+    fn fill(place: &Place<'_>, request: &Request) -> Result<Self> {
+        let folder = place.path;
         fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
         let closed = fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER));
         closed.with_context(|| format!("closing the folder {} to others", folder.display()))?;
@@ -213,14 +259,14 @@ impl Pki {
         for name in AuthorityName::ALL {
             let mut signed = ROLES.iter().filter(|entry| entry.authority == name);
             let others = signed.any(|entry| file(folder, entry.file).exists());
-            let authority = load_authority(folder, name, others, request.now)?;
+            let authority = load_authority(place, name, others, request.now)?;
             authorities.insert(name, ArcSwap::from_pointee(authority));
         }
-        let tokens = Arc::new(load_tokens(folder)?);
+        let tokens = Arc::new(load_tokens(place)?);
         let mut slots = BTreeMap::new();
         for entry in ROLES {
             let authority = authorities[&entry.authority].load();
-            let (pair, _) = load_or_issue(folder, entry, &authority, request)?;
+            let (pair, _) = load_or_issue(place, entry, &authority, request)?;
             slots.insert(entry.role, Arc::new(Slot::new(&pair)?));
         }
         Ok(Self { folder: folder.to_owned(), request: Mutex::new(request.clone()), authorities, slots, tokens })
@@ -272,6 +318,7 @@ impl Pki {
     /// As [`Pki::load_or_create`].
     pub fn update(&self, request: &Request) -> Result<Vec<Role>> {
         // The lock is held throughout: it makes this the one writer of the folder.
+        let place = Place { path: &self.folder, is_new: false };
         let mut kept = self.request.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clone_from(request);
         for name in AuthorityName::ALL {
@@ -279,13 +326,13 @@ impl Pki {
             if renewal_due(&authority.validity(), request.now) {
                 let renewed = authority.renewed(request.now)?;
                 replace(&file(&self.folder, name.file()), renewed.to_pem().as_bytes(), SECRET)?;
-                write_public(&self.folder, name, &renewed)?;
+                write_public(&place, name, &renewed)?;
                 self.authorities[&name].store(Arc::new(renewed));
             }
         }
         let mut renewed = Vec::new();
         for entry in ROLES {
-            let (pair, fresh) = load_or_issue(&self.folder, entry, &self.authority(entry.authority), request)?;
+            let (pair, fresh) = load_or_issue(&place, entry, &self.authority(entry.authority), request)?;
             if fresh {
                 self.slots[&entry.role].store(&pair)?;
                 renewed.push(entry.role);

@@ -33,6 +33,22 @@ fn a_second_load_finds_what_the_first_made() {
 }
 
 #[test]
+fn a_folder_that_was_cut_off_while_it_was_made_is_made_anew() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("pki");
+    fs::create_dir(folder.with_extension("new")).unwrap();
+    fs::write(folder.with_extension("new").join("ca.pem"), "half of a k").unwrap();
+    let first = Pki::load_or_create(&folder, &request()).unwrap();
+    assert!(!folder.with_extension("new").exists());
+    let mode = folder.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, FOLDER);
+    let second = Pki::load_or_create(&folder, &request()).unwrap();
+    let text = |pki: &Pki| pki.authority(AuthorityName::Cluster).certificate_pem();
+    assert_eq!(text(&first), text(&second));
+    assert!(first.file(Role::Admin).starts_with(&folder));
+}
+
+#[test]
 fn every_role_says_what_its_line_says() {
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::load_or_create(folder.path(), &request()).unwrap();
