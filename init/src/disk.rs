@@ -7,3 +7,4 @@ pub mod format;
 pub mod gpt;
 pub mod grow;
 pub mod plan;
+pub mod template;

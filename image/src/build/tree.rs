@@ -101,6 +101,14 @@ impl Tree {
         })
     }
 
+    /// All links and where they point.
+    pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::Link(target) => Some((path.as_str(), target.as_str())),
+            _ => None,
+        })
+    }
+
     /// Every entry with its mode and a hash of its content, as text: two trees with the same text are the same.
     pub fn fingerprint(&self) -> String {
         let mut text = String::new();

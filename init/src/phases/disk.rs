@@ -5,7 +5,7 @@ use crate::boot::{Boot, Failure, Phase};
 use crate::config::keys::{DISK, DISK_NAME, DISK_REPAIR};
 use crate::disk::find::{self, Device};
 use crate::disk::plan::{Ended, Repair, Step, judge, plan};
-use crate::disk::{events, format, grow};
+use crate::disk::{events, format, grow, template};
 use serde_json::{Map, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -53,7 +53,7 @@ async fn run(boot: &mut Boot) -> Result<(), Failure> {
         let repair = if boot.config.text(&DISK_REPAIR) == "all" { Repair::All } else { Repair::Safe };
         let mut did = Vec::new();
         for step in plan(&device, boot.config.text(&DISK_NAME), repair)? {
-            perform(boot, step, &device.path).await?;
+            perform(boot, step, &device).await?;
             did.push(format!("{step:?}").to_lowercase());
         }
         fields.insert("device".into(), json!(device.path));
@@ -106,9 +106,15 @@ fn absent(boot: &Boot) -> Failure {
     )
 }
 
-async fn perform(boot: &Boot, step: Step, path: &str) -> Result<(), Failure> {
+async fn perform(boot: &Boot, step: Step, device: &Device) -> Result<(), Failure> {
+    let path = device.path.as_str();
     let label = boot.config.text(&DISK_NAME);
-    let Some((program, arguments)) = step.tool(label) else {
+    if step == Step::Format
+        && let Some(template) = template::find(device.size_bytes, label)
+    {
+        return template::apply(&template, Path::new(path), device.size_bytes);
+    }
+    let Some((program, arguments)) = step.tool(label, device.size_bytes) else {
         return sys::mount::mount(path, Path::new(VAR), "ext4", OPTIONS, None)
             .map_err(|e| Failure::new(e.to_string(), "boot once with skerry.disk.repair=all, or restore the disk"));
     };
