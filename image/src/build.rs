@@ -4,6 +4,7 @@
 //! nothing.
 
 mod bill;
+mod blank;
 pub mod disk;
 pub mod elf;
 mod features;
@@ -200,7 +201,8 @@ fn root_file_system(
     let step = Step::begin(output, "root file system");
     let (fixed, built) = (folders.fixed.as_path(), folders.built.as_path());
     let lenient = order.allow_missing_own;
-    let tree = root::assemble(&root::Parts { packages, shelf, fixed, built, lenient }, output, interrupt)?;
+    let mut tree = root::assemble(&root::Parts { packages, shelf, fixed, built, lenient }, output, interrupt)?;
+    blank::add(&mut tree, &folders.target, interrupt)?;
     let packer = pack::Packer::prepare(shelf, &folders.cache.join("tools"), interrupt)?;
     let inputs = identity(&tree, &packer)?;
     let mut manifest = Manifest {

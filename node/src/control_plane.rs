@@ -85,6 +85,7 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
     let (dashboard, sessions) = machine::dashboard::routes(&server, names);
     let means = Means {
         pki: pki.clone(),
+        data: settings.data.clone(),
         login: login(settings, pid1)?,
         images: images.clone(),
         docker: docker.clone(),

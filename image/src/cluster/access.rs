@@ -125,7 +125,7 @@ fn told(answer: Result<Response<Body>>) -> Result<Response<Body>> {
         ),
         Some(401 | 403) => error.context(
             Failure::new(Exit::Refused, "the cluster does not take its administrator's certificate any more")
-                .advice("skerry stop and skerry start win a new one"),
+                .advice("skerry stop --power-off and skerry start win a new one"),
         ),
         Some(503) => error.context(
             Failure::new(Exit::NoCluster, "the machine cannot do this now")

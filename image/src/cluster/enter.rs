@@ -24,7 +24,7 @@ pub async fn enter(cluster: &Cluster, port: u16, deadline: Instant, interrupt: &
         Err(_) if access::entry(cluster)?.is_some() => return Ok(()),
         Err(_) => bail!(
             Failure::new(Code::NoCluster, format!("nobody has logged in to cluster {:?}", cluster.name))
-                .advice("skerry stop and skerry start it: each boot has a new code")
+                .advice("skerry stop --power-off and skerry start it: each boot has a new code")
         ),
     };
     let server = format!("https://127.0.0.1:{}", port);

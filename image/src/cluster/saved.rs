@@ -10,6 +10,7 @@ use super::images::Image;
 use super::settings::Settings;
 use super::{Cluster, outward};
 use crate::build::{KERNEL, ROOT, sha256};
+use crate::config_disk;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -39,6 +40,8 @@ pub struct Identity {
     arguments: Vec<String>,
     disk_bytes: u64,
     manifests: Option<PathBuf>,
+    /// One checksum of all that is in that folder: what was changed is to be applied, which only a boot does.
+    manifests_hash: String,
     /// Name and checksum of each file that is handed over.
     handed: Vec<(String, String)>,
 }
@@ -88,6 +91,7 @@ impl Identity {
             arguments: machine.arguments(),
             disk_bytes: settings.disk_bytes,
             manifests: settings.manifests.clone(),
+            manifests_hash: settings.manifests.as_deref().map(hash).transpose()?.unwrap_or_default(),
             handed: handed.iter().map(checksum).collect::<Result<_>>()?,
         })
     }
@@ -112,6 +116,8 @@ impl Identity {
             ))
         } else if self.manifests != now.manifests {
             Some("other manifests are asked for".to_owned())
+        } else if self.manifests_hash != now.manifests_hash {
+            Some("the manifests were changed".to_owned())
         } else if self.handed != now.handed {
             Some("proxies, certificate authorities or registries are others now".to_owned())
         } else {
@@ -127,6 +133,13 @@ impl Identity {
         let text = serde_json::to_vec(self).expect("plain fields always are JSON");
         pki::folder::replace(&cluster.path(LAUNCHED), &text, 0o600)
     }
+}
+
+/// One checksum of the files of a folder and their names.
+fn hash(folder: &Path) -> Result<String> {
+    let entries = config_disk::folder(folder, "manifests")?;
+    let lines = entries.iter().map(|entry| format!("{} {}\n", sha256(&entry.content), entry.place));
+    Ok(sha256(lines.collect::<String>().as_bytes()))
 }
 
 /// Which processor the memory needs: translation brings its own, but counts time by the host's.

@@ -60,7 +60,8 @@ impl<'a> Wait<'a> {
                 // It stays up for diagnosis; another start would find the same.
                 let message = format!("{}: {}", failed.text("phase"), failed.text("reason"));
                 let name = &self.cluster.name;
-                let again = format!("{}; then skerry stop --name {name} and start it again", failed.text("advice"));
+                let again =
+                    format!("{}; then skerry stop --power-off --name {name} and start it again", failed.text("advice"));
                 return Err(self.not_up(&message, &again));
             }
             if let Some(end) = &self.report.end {
@@ -71,6 +72,18 @@ impl<'a> Wait<'a> {
             }
             self.next(what).await?;
         }
+    }
+
+    /// Waits until somebody in the machine listens to its power button, or it has ended: before its init is there, a press
+    /// is lost.
+    ///
+    /// # Errors
+    /// As [`Wait::end`].
+    pub async fn listens(&mut self) -> Result<()> {
+        while self.report.end.is_none() && self.report.milestone("init").is_none() {
+            self.next("the machine's init").await?;
+        }
+        Ok(())
     }
 
     /// Waits for the end of the machine.

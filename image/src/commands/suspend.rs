@@ -1,6 +1,8 @@
 //! `skerry suspend`: saves a cluster's machine as it runs to a file and ends its emulator; `skerry start` lets it go on.
+//! `skerry stop` does the same where it can.
 
 use super::{Command, Context, Named};
+use crate::cluster::access::Api;
 use crate::cluster::ask::{End, Report, Supervisor};
 use crate::cluster::settings::{Driver, Settings};
 use crate::cluster::{Cluster, life, saved};
@@ -52,32 +54,60 @@ async fn run(arguments: &Arguments, context: &Context) -> Result<()> {
     let report: Report = supervisor.ask(&json!({"do": "status"})).await?;
     check(&cluster, &report)?;
     let step = Step::begin(&context.output, format!("Suspended {:?}", cluster.name));
+    let bytes = keep(&cluster, supervisor, &report, context, &step, arguments.timeout).await?;
+    step.done(&format!("{} MiB", bytes >> 20));
+    Ok(context.output.data("", &answer(bytes))?)
+}
+
+/// Saves the memory of a machine that was checked, and ends it; how many bytes it became.
+///
+/// # Errors
+/// When it was not saved: then the machine runs on. When nobody knows how it ended.
+pub async fn keep(
+    cluster: &Cluster,
+    mut supervisor: Supervisor,
+    report: &Report,
+    context: &Context,
+    step: &Step,
+    timeout: Duration,
+) -> Result<u64> {
+    let deadline = Instant::now() + timeout;
+    flush(cluster, deadline).await?;
     // Looked at from the beginning, since the supervisor ends with the machine.
-    let mut reports = watch(&cluster).await?;
-    let deadline = Instant::now() + arguments.timeout;
-    let bytes = save(&mut supervisor, context, &step, u64::from(report.memory_mb) << 20, deadline).await;
+    let mut reports = watch(cluster).await?;
+    let bytes = save(&mut supervisor, context, step, u64::from(report.memory_mb) << 20, deadline).await;
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {
             // Hanging up lets the machine go on, which is waited for.
             drop(supervisor);
-            until(&mut watch(&cluster).await?, |report| report.paused.is_none() || report.end.is_some()).await?;
+            until(&mut watch(cluster).await?, |report| report.paused.is_none() || report.end.is_some()).await?;
             return Err(error);
         }
     };
     match until(&mut reports, |report| report.end.is_some()).await?.end {
-        Some(End::Suspended) => step.done(&format!("{} MiB", bytes >> 20)),
+        Some(End::Suspended) => Ok(bytes),
         end => {
             let how = end.as_ref().map(End::words).unwrap_or_default();
             bail!("suspending cluster {:?}: the machine {how}; skerry start boots it", cluster.name);
         }
     }
-    Ok(context.output.data("", &answer(bytes))?)
+}
+
+/// Has the machine write out its disk: should its memory be of no use later, the disk lacks nothing.
+async fn flush(cluster: &Cluster, deadline: Instant) -> Result<()> {
+    let api = Api::of(cluster)?;
+    let asked = tokio::task::spawn_blocking(move || api.post("/skerry/v1/flush", "application/json", &mut &b"{}"[..]));
+    let answered = timeout_at(deadline, asked).await.context("the machine does not write out its disk in time")??;
+    answered.map(drop).context("the machine does not write out its disk")
 }
 
 /// What can be said before the machine is touched.
-fn check(cluster: &Cluster, report: &Report) -> Result<()> {
-    let (name, stop) = (&cluster.name, format!("skerry stop --name {} keeps its state, too", cluster.name));
+///
+/// # Errors
+/// When it cannot be suspended: `HostLacks` for want of room.
+pub fn check(cluster: &Cluster, report: &Report) -> Result<()> {
+    let (name, stop) = (&cluster.name, format!("skerry stop --name {} keeps all that is on disk", cluster.name));
     if Settings::read(cluster)?.driver != Driver::Qemu {
         bail!(Failure::new(Code::Usage, "only machines in QEMU are suspended").advice(stop));
     }

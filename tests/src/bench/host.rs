@@ -1,5 +1,5 @@
-//! What a user of the host command waits for: a start with a new cluster, with one that was stopped and one that was
-//! suspended, a stop, a suspension, and a new Service's way to localhost.
+//! What a user of the host command waits for: a start of a new cluster, of one that was stopped and of one that was shut
+//! down, both kinds of stop, and a new Service's way to localhost.
 
 use super::figures::{median, spread};
 use super::{Bench, watch};
@@ -34,7 +34,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     for lane in LANES {
         let mut times: [Vec<Duration>; 5] = Default::default();
         for number in 1..=bench.wish.boots {
-            let what = format!("start, stop, start, suspend and start {number} of {}", lane.name);
+            let what = format!("start, shut down, start, stop and start {number} of {}", lane.name);
             if let Some(round) = bench.attempt(&what, |bench| round(bench, lane)) {
                 times.iter_mut().zip(round).for_each(|(times, time)| times.push(time));
             }
@@ -44,8 +44,8 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
                 bench.note(format!("{what}, {}, min / median / max of {}", lane.name, times.len()), text);
             }
         }
-        let [cold, _, stopped, _, suspended] = &times;
-        for (what, warm) in [("stopped", stopped), ("suspended", suspended)] {
+        let [cold, _, shut, _, stopped] = &times;
+        for (what, warm) in [("stopped", stopped), ("shut-down", shut)] {
             if let (Some(cold), Some(warm)) = (median(cold), median(warm)) {
                 let ratio = format!("{:.2}", warm.as_secs_f64() / cold.as_secs_f64());
                 bench.note(format!("start of a {what} cluster against a new one, {}", lane.name), ratio);
@@ -61,10 +61,10 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
 /// What a round measures, in order.
 const ROUND: [&str; 5] = [
     "skerry start, new cluster",
+    "skerry stop --power-off",
+    "skerry start, cluster that was shut down",
     "skerry stop",
     "skerry start, stopped cluster",
-    "skerry suspend",
-    "skerry start, suspended cluster",
 ];
 
 /// One round, on the clock of whoever typed it.
@@ -78,12 +78,12 @@ fn round(bench: &mut Bench, lane: &Lane) -> Result<[Duration; 5]> {
         act();
         began.elapsed()
     };
-    let stop = timed(&|| drop(machine.stop()));
+    let shutting = timed(&|| drop(machine.stop()));
+    let shut = timed(&|| drop(machine.start()));
+    let stopping = timed(&|| drop(machine.tell(&["stop"])));
     let stopped = timed(&|| drop(machine.start()));
-    let suspend = timed(&|| drop(machine.tell(&["suspend"])));
-    let suspended = timed(&|| drop(machine.start()));
     bench.machine = Some(machine);
-    Ok([cold, stop, stopped, suspend, suspended])
+    Ok([cold, shutting, shut, stopping, stopped])
 }
 
 /// From the moment at which the API has taken a Service until a page comes from 127.0.0.1.

@@ -142,9 +142,9 @@ impl Machine {
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
     }
 
-    /// Presses the power button and waits until it is off. Says how the machine ended.
+    /// Has the machine shut down and waits until it is off. Says how the machine ended.
     pub fn stop(&self) -> String {
-        self.must(&["stop", "--timeout", "3m"], BOOT_LIMIT);
+        self.must(&["stop", "--power-off", "--timeout", "3m"], BOOT_LIMIT);
         let ended = self.skerry(&["status"], COMMAND);
         assert_eq!(ended.code, Some(4), "a machine that was stopped still has a status: {}", ended.out);
         serde_json::from_str::<Value>(&ended.out).expect("JSON")["message"].as_str().unwrap_or_default().to_owned()

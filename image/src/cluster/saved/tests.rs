@@ -12,6 +12,7 @@ fn identity() -> Identity {
         arguments: ["-m", "2048", "-smp", "2"].map(str::to_owned).to_vec(),
         disk_bytes: 20,
         manifests: None,
+        manifests_hash: String::new(),
         handed: vec![("ca.pem".to_owned(), "1".to_owned())],
     }
 }
@@ -53,6 +54,7 @@ fn memory_goes_on_in_the_same_machine_and_in_no_other() {
     assert!(other(|now| now.arguments.push("-x".to_owned())).contains("other sizes"));
     assert!(other(|now| now.disk_bytes = 30).contains("other sizes"));
     assert!(other(|now| now.manifests = Some("/m".into())).contains("manifests"));
+    assert!(other(|now| now.manifests_hash = "2".to_owned()).contains("manifests were changed"));
     assert!(other(|now| now.handed.clear()).contains("proxies"));
 }
 
@@ -94,4 +96,20 @@ fn the_processor_s_abilities_count_only_where_the_machine_uses_them() {
     let info = |flags: &str| format!("processor: 0\nmodel name : X\nflags : {flags}\n");
     assert_eq!(processor(Accelerator::Tcg, &info("a")), processor(Accelerator::Tcg, &info("b")));
     assert_ne!(processor(Accelerator::Kvm, &info("a")), processor(Accelerator::Kvm, &info("b")));
+}
+
+#[test]
+fn a_folder_of_manifests_is_another_one_when_a_file_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.yaml", "kind: A");
+    let first = hash(folder.path()).unwrap();
+    assert_eq!(hash(folder.path()).unwrap(), first);
+    write("a.yaml", "kind: B");
+    let second = hash(folder.path()).unwrap();
+    write("a.yaml", "kind: A");
+    write("b.yaml", "kind: A");
+    let third = hash(folder.path()).unwrap();
+    assert!(first != second && first != third && second != third);
+    assert!(hash(&folder.path().join("gone")).is_err());
 }

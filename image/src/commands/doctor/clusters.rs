@@ -59,7 +59,7 @@ async fn one(cluster: &Cluster) -> Found {
 }
 
 fn judge(name: &str, state: &str, unreachable: usize) -> Found {
-    let stop = format!("skerry logs --name {name} tells why; skerry stop and skerry start it again");
+    let stop = format!("skerry logs --name {name} tells why; skerry stop --power-off and skerry start boot it again");
     match (state, unreachable) {
         ("failed" | "paused", _) => fail(format!("{name} is {state}"), stop),
         (_, 0) => ok(format!("{name} is {state}")),

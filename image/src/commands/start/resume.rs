@@ -53,7 +53,9 @@ pub fn decide(
 
 fn give_up(cluster: &Cluster, why: &str, output: &Output) -> Result<()> {
     saved::discard(cluster)?;
-    output.warn(&format!("the suspended memory cannot be used ({why}): the cluster boots as after a power cut"));
+    output.warn(&format!(
+        "the memory that was kept cannot be used ({why}): the cluster boots anew, with all that is on its disk"
+    ));
     Ok(())
 }
 
