@@ -16,6 +16,7 @@ pub const STEPS: &[Step] = steps![
     memory_is_used_once_and_a_machine_that_is_killed_afterwards_boots,
     a_suspended_machine_boots_when_the_image_is_newer_and_says_so,
     memory_that_was_cut_short_is_told_and_the_cluster_boots,
+    a_machine_that_is_stopped_before_it_is_up_is_shut_down,
 ];
 
 /// One pod's start, emulated.
@@ -208,5 +209,18 @@ fn memory_that_was_cut_short_is_told_and_the_cluster_boots(machine: &Machine) {
     assert!(outcome.is_good(), "{}{}", outcome.out, outcome.err);
     assert!(outcome.err.contains("the memory that was kept cannot be used"), "{}", outcome.err);
     assert!(!memory.exists());
+    assert_eq!(machine.value("default", "configmap/lasting", "{.metadata.name}"), "lasting");
+}
+
+fn a_machine_that_is_stopped_before_it_is_up_is_shut_down(machine: &Machine) {
+    machine.stop();
+    let outcome = machine.try_start(&["--wait", "none"]);
+    assert!(outcome.is_good(), "{}{}", outcome.out, outcome.err);
+    // Nobody in it listens to its button yet.
+    let told = machine.tell(&["stop"]);
+    assert!(told.contains("\"saved_bytes\":0"), "{told}");
+    let status = machine.try_status();
+    assert!(status.out.contains("powered off"), "{}", status.out);
+    machine.start();
     assert_eq!(machine.value("default", "configmap/lasting", "{.metadata.name}"), "lasting");
 }

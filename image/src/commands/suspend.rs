@@ -17,6 +17,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// What the devices have to tell beside the memory, and room for the cluster's other files, bytes.
 const SPARE: u64 = 64 << 20;
+/// How long the machine may take to write out its disk: one that is well has hardly anything to write.
+const FLUSH_WAIT: Duration = Duration::from_secs(20);
 /// How long the machine may take to be gone once its memory is saved, or to go on again.
 const END_WAIT: Duration = Duration::from_secs(30);
 
@@ -72,7 +74,7 @@ pub async fn keep(
     timeout: Duration,
 ) -> Result<u64> {
     let deadline = Instant::now() + timeout;
-    flush(cluster, deadline).await?;
+    flush(cluster, context, deadline).await?;
     // Looked at from the beginning, since the supervisor ends with the machine.
     let mut reports = watch(cluster).await?;
     let bytes = save(&mut supervisor, context, step, u64::from(report.memory_mb) << 20, deadline).await;
@@ -95,10 +97,14 @@ pub async fn keep(
 }
 
 /// Has the machine write out its disk: should its memory be of no use later, the disk lacks nothing.
-async fn flush(cluster: &Cluster, deadline: Instant) -> Result<()> {
+async fn flush(cluster: &Cluster, context: &Context, deadline: Instant) -> Result<()> {
     let api = Api::of(cluster)?;
     let asked = tokio::task::spawn_blocking(move || api.post("/skerry/v1/flush", "application/json", &mut &b"{}"[..]));
-    let answered = timeout_at(deadline, asked).await.context("the machine does not write out its disk in time")??;
+    let answered = tokio::select! {
+        answered = timeout_at(deadline.min(Instant::now() + FLUSH_WAIT), asked) => answered,
+        () = context.interrupt.wait() => { context.interrupt.check()?; return Ok(()) }
+    };
+    let answered = answered.context("the machine does not write out its disk in time")??;
     answered.map(drop).context("the machine does not write out its disk")
 }
 

@@ -45,7 +45,11 @@ impl Window {
         if let Some(places) = found {
             return Ok(Window { file, places });
         }
-        fill(&file)?;
+        if let Err(error) = fill(&file) {
+            // A disk that is too full for it needs what it took.
+            file.set_len(0)?;
+            return Err(error);
+        }
         let places = places(&extents(&file)?).ok_or_else(|| {
             io::Error::new(io::ErrorKind::Unsupported, "the window lies in pieces that cannot be written from outside")
         })?;
