@@ -73,8 +73,8 @@ impl Landing {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
-    fn parts(&self) -> Parts {
-        Parts::in_folder(&self.folder.join("parts"))
+    fn parts(&self) -> PathBuf {
+        self.folder.join("parts")
     }
 
     /// Makes the window anew for a load. What an earlier one left goes.
@@ -83,8 +83,7 @@ impl Landing {
         std::fs::create_dir_all(&self.folder)?;
         let window = Window::open(&self.folder.join("window"))?;
         window.mark(load)?;
-        let parts = self.parts();
-        parts.renew()?;
+        let parts = Parts::renewed(&self.parts(), load)?;
         let offer = Offer { places: window.places().to_vec() };
         self.hold(Some(Held { load: load.clone(), window: Arc::new(window), parts }));
         Ok(offer)
@@ -101,7 +100,7 @@ impl Images {
     #[must_use]
     pub fn with_window(self, folder: &Path, content: &Path) -> Images {
         let landing = Landing::new(folder, content);
-        if let Err(error) = landing.parts().clear() {
+        if let Err(error) = parts::clear(&landing.parts()) {
             tracing::warn!(%error, "parts of a load that was cut off stay until the next one");
         }
         Images { landing: Some(Arc::new(landing)), ..self }
@@ -147,6 +146,7 @@ impl Images {
     /// Makes a whole part a blob of containerd's: it takes over what lies in its store with the right name (its
     /// `content_sharing_policy`), and this namespace has it from then on.
     async fn adopt_blob(&self, load: &Load, blob: &Blob) -> Result<(), Fault> {
+        // Asked once more: a host that took the window over meanwhile may have written to it while it was copied.
         let Some((landing, held)) = self.landing.as_ref().and_then(|l| Some((l, l.held(load)?))) else {
             return Err(Fault::Conflict("the window is not this load's any more".to_owned()));
         };
@@ -174,9 +174,11 @@ impl Images {
     /// Gives the window back with all that is left in it.
     pub(super) async fn close_window(&self, load: &Load) {
         let Some(landing) = self.landing.clone() else { return };
-        let Some(held) = landing.held(load) else { return };
+        if landing.held(load).is_none() {
+            return;
+        }
         landing.hold(None);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || held.parts.clear()).await {
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || parts::clear(&landing.parts())).await {
             tracing::warn!(%error, "parts of a load stay until the next one");
         }
     }

@@ -4,7 +4,7 @@ use super::Arrived;
 use super::window::{WINDOW_BYTES, Window};
 use crate::images::begin::{BLOB_BYTES_MAX, BLOBS_MAX};
 use crate::images::fault::failed;
-use crate::images::{Blob, Digest, Fault};
+use crate::images::{Blob, Digest, Fault, Load};
 use serde::Deserialize;
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -54,28 +54,26 @@ impl Piece {
     }
 }
 
-/// The folder of the parts.
+/// The folder of one load's parts. A load that loses the window while something is copied has lost its folder, too, and
+/// leaves nothing in that of the next.
 #[derive(Clone, Debug)]
 pub struct Parts(PathBuf);
 
+/// Removes the parts of all loads.
+pub fn clear(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl Parts {
-    /// Those in a folder.
-    pub fn in_folder(folder: &Path) -> Parts {
-        Parts(folder.to_owned())
-    }
-
-    /// Makes the folder, empty.
-    pub fn renew(&self) -> io::Result<()> {
-        self.clear()?;
-        std::fs::create_dir(&self.0)
-    }
-
-    /// Removes all that is there.
-    pub fn clear(&self) -> io::Result<()> {
-        match std::fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    /// An empty folder for a load, in one from which all others go.
+    pub fn renewed(folder: &Path, load: &Load) -> io::Result<Parts> {
+        clear(folder)?;
+        let parts = Parts(folder.join(load.to_string()));
+        std::fs::create_dir_all(&parts.0)?;
+        Ok(parts)
     }
 
     fn path(&self, kind: Kind, digest: &Digest) -> PathBuf {
@@ -160,5 +158,27 @@ impl Parts {
     /// Removes a part.
     pub fn forget(&self, kind: Kind, digest: &Digest) -> io::Result<()> {
         std::fs::remove_file(self.path(kind, digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_lost_the_window_leaves_nothing_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |digit: &str| Load::parse(&digit.repeat(32)).unwrap();
+        let digest = Digest::of(b"layer");
+        let first = Parts::renewed(folder.path(), &load("1")).unwrap();
+        std::fs::write(first.path(Kind::Layer, &digest), "half of it").unwrap();
+        let second = Parts::renewed(folder.path(), &load("2")).unwrap();
+        assert!(std::fs::write(first.path(Kind::Layer, &digest), "too late").is_err());
+        let whole = second.path(Kind::Layer, &digest);
+        std::fs::write(&whole, "all of it").unwrap();
+        assert_eq!(second.whole(Kind::Layer, &digest), None, "nobody said that it is whole");
+        std::fs::set_permissions(&whole, Permissions::from_mode(0o444)).unwrap();
+        assert_eq!(second.whole(Kind::Layer, &digest), Some(whole));
+        assert_eq!(first.whole(Kind::Layer, &digest), None);
     }
 }
