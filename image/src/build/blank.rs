@@ -17,7 +17,6 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// How the file begins.
 const MAGIC: &[u8; 8] = b"skerry 1";
@@ -36,11 +35,8 @@ const TIME: &str = "1767225600";
 /// Adds it to a tree that has the program.
 ///
 /// # Errors
-/// When the program cannot be run.
+/// When the program is not there, or cannot be run.
 pub fn add(tree: &mut Tree, scratch: &Path, interrupt: &Interrupt) -> Result<()> {
-    if !tree.has(PROGRAM) {
-        return Ok(());
-    }
     let disk = format(tree, scratch, interrupt)?;
     let blank = stretches(&disk, DISK_BYTES).context("reading what mke2fs wrote")?;
     tree.file(&format!("{PLACE}{DISK_BYTES}"), 0o644, blank)
@@ -62,9 +58,7 @@ fn format(tree: &Tree, scratch: &Path, interrupt: &Interrupt) -> Result<File> {
     // The program inherits it and finds it by its number.
     let disk = File::from(memfd_create(LABEL, MemfdFlags::empty()).context("a file in memory")?);
     disk.set_len(DISK_BYTES)?;
-    let libraries = folder.path().join(LIBRARIES);
-    let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
-    command.arg("--library-path").arg(&libraries).arg(folder.path().join(PROGRAM)).stdin(Stdio::null());
+    let mut command = tool::command(folder.path(), PROGRAM);
     let words = WORDS.trim_end().replace("-E ", &format!("-E hash_seed={UUID},"));
     command.args(words.split(' ')).args(["-L", LABEL, "-U", UUID]);
     command.arg(format!("/proc/self/fd/{}", disk.as_raw_fd()));

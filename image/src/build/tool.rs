@@ -54,11 +54,16 @@ impl Tools {
 
     /// A program of theirs, to be given arguments.
     pub fn command(&self, program: &str) -> Command {
-        let libraries = self.folder.join(LIBRARIES);
-        let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
-        command.arg("--library-path").arg(&libraries).arg(self.folder.join(program)).stdin(Stdio::null());
-        command
+        command(&self.folder, program)
     }
+}
+
+/// A program of a folder that has its libraries too, to be given arguments.
+pub fn command(folder: &Path, program: &str) -> Command {
+    let libraries = folder.join(LIBRARIES);
+    let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+    command.arg("--library-path").arg(&libraries).arg(folder.join(program)).stdin(Stdio::null());
+    command
 }
 
 /// Runs a tool to its end; `what` says what it does.

@@ -2,6 +2,7 @@
 //! ready (`image::build::blank` makes it and tells its form).
 
 use crate::boot::Failure;
+use crate::config::keys::DISK_NAME;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,8 +12,6 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 8] = b"skerry 1";
 /// Where they are, before the size of the disk.
 const PLACE: &str = "/usr/lib/skerry/blank-";
-/// The label that they have.
-const LABEL: &str = "skerry-state";
 
 /// The block that tells what is on the disk, bytes.
 const BLOCK: usize = 4096;
@@ -20,10 +19,10 @@ const BLOCK: usize = 4096;
 /// Bytes and where they go.
 type Stretch<'a> = (u64, &'a [u8]);
 
-/// The file for a disk of this size and label, where the image has one.
+/// The file for a disk of this size and label, where the image has one: they have the label that disks have by default.
 pub fn find(size_bytes: u64, label: &str) -> Option<PathBuf> {
     let path = PathBuf::from(format!("{PLACE}{size_bytes}"));
-    (label == LABEL && path.exists()).then_some(path)
+    (label == DISK_NAME.default && path.exists()).then_some(path)
 }
 
 /// Copies a template onto a device. The first block comes last, so that a disk that lost its power before is still blank.
