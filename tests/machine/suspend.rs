@@ -213,6 +213,7 @@ fn memory_that_was_cut_short_is_told_and_the_cluster_boots(machine: &Machine) {
 }
 
 fn a_machine_that_is_stopped_before_it_is_up_is_shut_down(machine: &Machine) {
+    machine.kubectl(&["create", "configmap", "staying"]);
     machine.stop();
     let outcome = machine.try_start(&["--wait", "none"]);
     assert!(outcome.is_good(), "{}{}", outcome.out, outcome.err);
@@ -222,5 +223,5 @@ fn a_machine_that_is_stopped_before_it_is_up_is_shut_down(machine: &Machine) {
     let status = machine.try_status();
     assert!(status.out.contains("powered off"), "{}", status.out);
     machine.start();
-    assert_eq!(machine.value("default", "configmap/lasting", "{.metadata.name}"), "lasting");
+    assert_eq!(machine.value("default", "configmap/staying", "{.metadata.name}"), "staying");
 }
