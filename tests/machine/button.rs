@@ -8,7 +8,7 @@ pub const LONE: &[Lone] = lone![button_pressed_while_the_machine_boots_ends_it];
 
 fn button_pressed_while_the_machine_boots_ends_it() {
     let image = Built::find().expect("it was found before").image;
-    let (kernel, root) = (image.join("bzImage").display().to_string(), image.join("root.erofs").display().to_string());
+    let (kernel, root) = (image.join("bzImage").display().to_string(), image.join("root.qcow2").display().to_string());
     // Nobody answers on its network, so that it is still waiting for that when the button is pressed.
     let fixed = "-machine q35 -device pvpanic-pci -action panic=exit-failure -no-reboot \
         -netdev hubport,hubid=0,id=n -device virtio-net-pci,netdev=n -kernel";
@@ -19,7 +19,7 @@ fn button_pressed_while_the_machine_boots_ends_it() {
         "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/init panic=-1 quiet skerry.disk.kind=memory"
             .to_owned(),
         "-drive".to_owned(),
-        format!("if=virtio,format=raw,readonly=on,file={root}"),
+        format!("if=virtio,format=qcow2,readonly=on,file={root}"),
     ]);
     let mut machine = Emulated::start(&arguments);
     machine.reaches("init");

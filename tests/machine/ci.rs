@@ -121,7 +121,7 @@ fn boot(built: &Built, name: &str, files: &[(&str, Content)], more: &str) -> Sai
         _ => {}
     }
     std::fs::create_dir_all(&folder).expect("a folder in target/");
-    for (file, place) in [("bzImage", built.kernel()), ("root.erofs", built.root())] {
+    for (file, place) in [("bzImage", built.kernel()), ("root.qcow2", built.root())] {
         symlink(place, folder.join(file)).expect("a link in target/");
     }
     let entries: Vec<Entry> = files

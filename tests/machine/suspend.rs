@@ -190,12 +190,12 @@ fn a_suspended_machine_boots_when_the_image_is_newer_and_says_so(machine: &Machi
 /// The same image with another checksum of its root.
 fn newer_image(machine: &Machine) -> PathBuf {
     let (from, room) = (machine.image(), machine.room());
-    for name in ["bzImage", "root.erofs"] {
+    for name in ["bzImage", "root.qcow2"] {
         symlink(from.join(name), room.join(name)).expect("a link");
     }
     let text = std::fs::read(from.join("manifest.json")).expect("a manifest");
     let mut manifest: Value = serde_json::from_slice(&text).expect("JSON");
-    manifest["files"]["root.erofs"]["sha256"] = "0".repeat(64).into();
+    manifest["files"]["root.qcow2"]["sha256"] = "0".repeat(64).into();
     std::fs::write(room.join("manifest.json"), manifest.to_string()).expect("a file");
     room
 }

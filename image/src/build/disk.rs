@@ -133,6 +133,16 @@ fn text(id: u128) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
+/// Writes bytes as a disk of their length, compressed for QEMU.
+///
+/// # Errors
+/// When the disk is full.
+pub fn compressed(bytes: Vec<u8>, file: &mut File, interrupt: &Interrupt) -> Result<()> {
+    let mut drive = Drive::new((bytes.len() as u64).next_multiple_of(SECTOR));
+    drive.put(0, bytes);
+    qcow2::write(&drive, file, interrupt)
+}
+
 /// What the image folder calls an image.
 pub fn file_name(format: &Format) -> String {
     format!("skerry.{}", format.name)

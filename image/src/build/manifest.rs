@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The file's name in the image folder.
 pub const FILE: &str = "manifest.json";
 /// The shape of the file; a reader refuses a higher one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One file of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -161,7 +161,7 @@ fn common(
     add("-kernel", kernel.display().to_string());
     let space = if append.is_empty() { "" } else { " " };
     add("-append", format!("{KERNEL_WORDS}{space}{append}"));
-    add("-drive", format!("if=none,id=root,format=raw,readonly=on,file={}", escaped(root)));
+    add("-drive", format!("if=none,id=root,format=qcow2,readonly=on,file={}", escaped(root)));
     add("-device", format!("{},drive=root", hardware.virtio("blk")));
     add("-device", hardware.virtio("rng"));
     add("-device", hardware.panic_device().to_owned());
@@ -252,7 +252,7 @@ mod tests {
             counter_khz: Some(2_000_000),
             config_disk: false,
             kernel: Path::new("/i,1/bzImage"),
-            root: Path::new("/i,1/root.erofs"),
+            root: Path::new("/i,1/root.qcow2"),
             memory_mb: 1024,
             cpus: 2,
             port: 6444,
@@ -294,7 +294,7 @@ mod tests {
     fn a_comma_in_a_path_does_not_end_an_option() {
         let arguments = machine().arguments();
         assert_eq!(values(&arguments, "-kernel"), ["/i,1/bzImage"]);
-        assert!(values(&arguments, "-drive")[0].ends_with("file=/i,,1/root.erofs"));
+        assert!(values(&arguments, "-drive")[0].ends_with("file=/i,,1/root.qcow2"));
     }
 
     #[test]

@@ -95,8 +95,8 @@ mod tests {
         std::fs::write(folder.path().join(KERNEL), kernel).unwrap();
         std::fs::write(folder.path().join(ROOT), b"root").unwrap();
         let text = format!(
-            "{{\"format\":1,\"version\":\"0\",\"inputs\":\"\",\"docker\":false,\"debug\":false,\"packages\":{{}},\
-             \"files\":{{\"bzImage\":{{\"size\":{says},\"sha256\":\"\"}},\"root.erofs\":{{\"size\":4,\"sha256\":\"\"}}}}}}"
+            "{{\"format\":2,\"version\":\"0\",\"inputs\":\"\",\"docker\":false,\"debug\":false,\"packages\":{{}},\
+             \"files\":{{\"bzImage\":{{\"size\":{says},\"sha256\":\"\"}},\"root.qcow2\":{{\"size\":4,\"sha256\":\"\"}}}}}}"
         );
         std::fs::write(folder.path().join("manifest.json"), text).unwrap();
         folder

@@ -36,9 +36,9 @@ impl Host {
             std::fs::create_dir(host.folder.path().join(name)).expect("a folder");
         }
         std::fs::write(host.image().join("bzImage"), b"kernel").expect("a file");
-        std::fs::write(host.image().join("root.erofs"), b"root").expect("a file");
-        let manifest = "{\"format\":1,\"version\":\"0\",\"inputs\":\"\",\"docker\":false,\"debug\":false,\"packages\":{},\
-            \"files\":{\"bzImage\":{\"size\":6,\"sha256\":\"k\"},\"root.erofs\":{\"size\":4,\"sha256\":\"r\"}}}";
+        std::fs::write(host.image().join("root.qcow2"), b"root").expect("a file");
+        let manifest = "{\"format\":2,\"version\":\"0\",\"inputs\":\"\",\"docker\":false,\"debug\":false,\"packages\":{},\
+            \"files\":{\"bzImage\":{\"size\":6,\"sha256\":\"k\"},\"root.qcow2\":{\"size\":4,\"sha256\":\"r\"}}}";
         std::fs::write(host.image().join("manifest.json"), manifest).expect("a file");
         let emulator = host.folder.path().join("bin/qemu-system-x86_64");
         let own = std::env::current_exe().expect("the path of the test");

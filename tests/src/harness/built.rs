@@ -32,7 +32,7 @@ impl Built {
         let target = target();
         let place = |key: &str, usual: &str| std::env::var_os(key).map_or_else(|| target.join(usual), PathBuf::from);
         let (skerry, image) = (place("SKERRY_BIN", "release/skerry"), place("SKERRY_IMAGE", "image"));
-        let parts = [image.join("bzImage"), image.join("root.erofs"), image.join("tools/kubectl")];
+        let parts = [image.join("bzImage"), image.join("root.qcow2"), image.join("tools/kubectl")];
         for needed in [&skerry].into_iter().chain(&parts) {
             ensure!(needed.exists(), "{} is missing; {BUILD}", needed.display());
         }
@@ -49,7 +49,7 @@ impl Built {
 
     /// The root file system.
     pub fn root(&self) -> PathBuf {
-        self.image.join("root.erofs")
+        self.image.join("root.qcow2")
     }
 
     /// The `kubectl` that comes with the image.
