@@ -120,6 +120,11 @@ pub fn set_name(name: &std::ffi::CStr) -> io::Result<()> {
     nix::sys::prctl::set_name(name).map_err(|e| said("set the process name", e))
 }
 
+/// Whether memory of this process and its later children may be backed by large pages. By default it may, where they ask.
+pub fn allow_large_pages(allowed: bool) -> io::Result<()> {
+    nix::sys::prctl::set_thp_disable(!allowed).map_err(|e| said("choose the size of pages", e))
+}
+
 /// Sets how many files this process and its later children may open: at first, and after raising it themselves.
 pub fn raise_file_limit(soft: u64, hard: u64) -> io::Result<()> {
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, soft, hard)
