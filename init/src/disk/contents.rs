@@ -77,8 +77,13 @@ pub fn tell(head: &[u8], tail: &[u8]) -> Contents {
     if at(head, 510, 2) == Some([0x55, 0xaa].as_slice()) {
         return Contents::Foreign("a partition table or boot sector");
     }
-    let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-    if zero(head) && zero(tail) { Contents::Blank } else { Contents::Foreign("data of an unknown kind") }
+    if is_zero(head) && is_zero(tail) { Contents::Blank } else { Contents::Foreign("data of an unknown kind") }
+}
+
+/// By words: emulated, two MiB byte by byte take 30 ms of every first start.
+fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
 
 fn at(bytes: &[u8], offset: usize, length: usize) -> Option<&[u8]> {
