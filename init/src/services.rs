@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::keys::{DOCKER, DOCKER_IDLE, SHELL};
 use crate::console::Console;
 use crate::logs::ring::Ring;
+use crate::phases;
 use crate::readiness::Readiness;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -173,14 +174,15 @@ pub const TABLE: &[Service] = &[
         wanted: |config| config.flag(&DOCKER) && std::path::Path::new("/usr/bin/dockerd").exists(),
         terminal: no_terminal,
     },
-    // It does not wait for containerd: its store, authority and API start meanwhile on the other processor.
+    // It makes itself ready beside the phases of the boot, and does not wait for containerd: its store, authority and API
+    // start meanwhile on the other processor.
     Service {
         name: "node",
         program: "/usr/bin/node",
-        arguments: &["--config", crate::phases::config::NODE_TOML],
+        arguments: &["--config", "/proc/self/fd/0"],
         environment: &[("SKERRY_INIT_SOCKET", crate::control::PATH)],
-        needs: &["disk", "network"],
-        settings: None,
+        needs: &["disk", "network", phases::services::SET_UP],
+        settings: Some(phases::config::NODE_TOML),
         ready: Ready::Started,
         start: Start::Boot,
         rest: None,
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_service_needs_only_what_the_boot_or_another_service_makes_ready() {
-        let made: Vec<&str> = ["disk", "network", crate::control::BRIDGE]
+        let made: Vec<&str> = ["disk", "network", phases::services::SET_UP, crate::control::BRIDGE]
             .into_iter()
             .chain(TABLE.iter().map(|service| service.name))
             .collect();

@@ -10,6 +10,7 @@ use crate::renewal;
 use crate::settings::Settings;
 use crate::store_key;
 use anyhow::{Context, Result, anyhow, bail};
+use apiserver::catalog::Catalog;
 use apiserver::clock::World;
 use apiserver::outgoing::{Outgoing, Tcp};
 use apiserver::serve::Security;
@@ -56,11 +57,11 @@ impl ControlPlane {
     }
 }
 
-/// Starts the control plane; when this returns the API answers.
+/// Starts the control plane with the catalog of [`builtin::catalog`]; when this returns the API answers.
 ///
 /// # Errors
 /// Says what could not be opened, read or listened on, and what to do.
-pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
+pub async fn start(settings: &Settings, pid1: &Pid1, catalog: Catalog) -> Result<ControlPlane> {
     let service = settings.first_service_address()?;
     let pki = Arc::new(Pki::load_or_create(&settings.data.join("pki"), &request(settings, service))?);
     let listener = listen(settings).await?;
@@ -77,7 +78,8 @@ pub async fn start(settings: &Settings, pid1: &Pid1) -> Result<ControlPlane> {
         version: Version { git: VERSION.to_owned(), commit: String::new(), built: String::new() },
     };
     let keys = store_key::keys(settings)?;
-    let opened = builtin::open(Box::new(backend), World::system(), pki.tokens(), config, keys, outgoing(&pki)?).await;
+    let (backend, outgoing) = (Box::new(backend), outgoing(&pki)?);
+    let opened = builtin::open(backend, World::system(), pki.tokens(), config, keys, outgoing, catalog).await;
     let server = opened.map_err(|e| anyhow!(e))?;
     let images = images(settings)?;
     let docker = docker(settings, &pki, &server);

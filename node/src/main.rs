@@ -17,6 +17,8 @@ mod store_key;
 mod verdict;
 
 use anyhow::{Context, Result};
+use apiserver::builtin;
+use apiserver::catalog::Catalog;
 use arguments::Arguments;
 use clap::Parser;
 use pid1::Pid1;
@@ -27,12 +29,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    match prepare().and_then(|(settings, complaints)| {
+    match prepare().and_then(|(settings, complaints, catalog)| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("starting the threads of the runtime")?;
-        runtime.block_on(run(settings, complaints))
+        runtime.block_on(run(settings, complaints, catalog))
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -42,9 +44,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads what the process is told and starts the log.
-fn prepare() -> Result<(Settings, Vec<String>)> {
+/// Reads what the process is told and starts the log. The catalog is made first: in a machine the settings come by a pipe,
+/// once the disk and the network are there.
+fn prepare() -> Result<(Settings, Vec<String>, Catalog)> {
     let arguments = Arguments::parse();
+    let catalog = builtin::catalog();
     let file = arguments.config.clone();
     let text = file
         .as_ref()
@@ -61,10 +65,10 @@ fn prepare() -> Result<(Settings, Vec<String>)> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    Ok((settings, complaints))
+    Ok((settings, complaints, catalog))
 }
 
-async fn run(settings: Settings, complaints: Vec<String>) -> Result<()> {
+async fn run(settings: Settings, complaints: Vec<String>, catalog: Catalog) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let pid1 = Pid1::from_environment();
@@ -72,7 +76,7 @@ async fn run(settings: Settings, complaints: Vec<String>) -> Result<()> {
         tracing::warn!(complaint, "a setting is not followed");
         pid1.say(&format!("node: config: {complaint}"));
     }
-    let plane = control_plane::start(&settings, &pid1).await?;
+    let plane = control_plane::start(&settings, &pid1, catalog).await?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),

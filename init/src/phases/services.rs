@@ -13,7 +13,18 @@ use tokio::sync::mpsc;
 pub const EARLY: Phase =
     Phase { name: "early", run: |boot| Box::pin(async { start(boot, |service| service.settings.is_some()) }) };
 /// The phase of all others.
-pub const PHASE: Phase = Phase { name: "services", run: |boot| Box::pin(async { start(boot, |_| true) }) };
+pub const PHASE: Phase = Phase {
+    name: "services",
+    run: |boot| {
+        Box::pin(async {
+            boot.readiness.set(SET_UP);
+            start(boot, |_| true)
+        })
+    },
+};
+
+/// What becomes ready when all phases before this one are done.
+pub const SET_UP: &str = "set-up";
 
 /// Orders that wait for one supervisor: a user types them.
 const ORDERS_QUEUE: usize = 4;

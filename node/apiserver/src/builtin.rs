@@ -75,7 +75,7 @@ pub fn catalog() -> Catalog {
     Catalog::new(resources::kinds().iter().map(|kind| Arc::new(resource(kind))))
 }
 
-/// Opens the store and makes the server. Nothing listens yet, and nothing has been created in an empty store. The
+/// Opens the store and makes the server from the [`catalog`]. Nothing listens yet, and nothing has been created in an empty store. The
 /// first of `store_keys` seals what is written; none leaves it in plaintext.
 ///
 /// # Errors
@@ -87,8 +87,9 @@ pub async fn open(
     config: Config,
     store_keys: Vec<store::EnvelopeKey>,
     outgoing: Outgoing,
+    catalog: Catalog,
 ) -> Result<Arc<Server>, String> {
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog()));
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let mut options = Options::new(objects::extract(catalog.clone()));
     options.history_events_min = HISTORY_EVENTS_MIN;
     options.keys = store_keys;
