@@ -260,7 +260,7 @@ fn direct(packer: &pack::Packer, tree: &tree::Tree, file: &Path, interrupt: &Int
 
 /// One hash over everything that decides the bytes of the root file system.
 fn identity(tree: &tree::Tree, packer: &pack::Packer) -> Result<String> {
-    let text = format!("{}\n{}", packer.identity(), tree.fingerprint());
+    let text = format!("{}\n{}\n{}", packer.identity(), disk::qcow2::identity(), tree.fingerprint());
     Ok(sha256(text.as_bytes()))
 }
 

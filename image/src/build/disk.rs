@@ -11,7 +11,7 @@ pub mod iso;
 pub mod live;
 pub mod loader;
 mod ova;
-mod qcow2;
+pub mod qcow2;
 mod raw;
 pub mod rock;
 pub mod vdi;
