@@ -138,7 +138,7 @@ async fn ensure(server: &Arc<Server>, wanted: &Wanted) -> Result<(), Status> {
     let within = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
     let collection = format!("{root}/{}{within}/{}", wanted.api_version, wanted.plural);
     match server.object(&resource, namespace, name)? {
-        None => call(server, "POST", &collection, Some(&wanted.object)).await.map(drop),
+        None => call(server, "POST", &collection, &wanted.object).await,
         Some(found) => {
             let mut merged = found.clone();
             for (field, value) in wanted.object.as_map().into_iter().flatten().filter(|(f, _)| f.as_str() != "metadata")
@@ -146,21 +146,21 @@ async fn ensure(server: &Arc<Server>, wanted: &Wanted) -> Result<(), Status> {
                 merged.set(field, value.clone());
             }
             let path = format!("{collection}/{name}");
-            if merged == found { Ok(()) } else { call(server, "PUT", &path, Some(&merged)).await.map(drop) }
+            if merged == found { Ok(()) } else { call(server, "PUT", &path, &merged).await }
         }
     }
 }
 
-/// One request as the server itself, through the whole chain.
-async fn call(server: &Arc<Server>, method: &str, path: &str, body: Option<&Tree>) -> Result<Tree, Status> {
-    let bytes = body.map(Tree::to_json).unwrap_or_default();
-    let mut request = http::Request::new(full(bytes));
+/// One request as the server itself, through the whole chain. What is answered is read only when it is an error.
+async fn call(server: &Arc<Server>, method: &str, path: &str, body: &Tree) -> Result<(), Status> {
+    let mut request = http::Request::new(full(body.to_json()));
     *request.method_mut() = method.parse().map_err(Status::internal)?;
     *request.uri_mut() = path.parse().map_err(Status::internal)?;
     let caller = Caller::component(USER, &[MASTERS]);
     let response = answer_as(server, caller, request).await;
-    let code = response.status().as_u16();
+    if response.status().as_u16() < 400 {
+        return Ok(());
+    }
     let bytes = response.into_body().collect().await.map_err(Status::internal)?.to_bytes();
-    let tree = Tree::from_json(&bytes).map_err(Status::internal)?.tree;
-    if code < 400 { Ok(tree) } else { Err(Status::from_tree(&tree)) }
+    Err(Status::from_tree(&Tree::from_json(&bytes).map_err(Status::internal)?.tree))
 }
