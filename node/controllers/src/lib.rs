@@ -86,7 +86,7 @@ pub const CONTROLLERS: &[Controller] = &[
     controller("service-lb-controller", "service-controller", load_balancer::start),
     controller("garbage-collector-controller", "generic-garbage-collector", garbage::start).later(),
     controller("node-controller", "node-controller", node_lifecycle::start),
-    controller("persistentvolume-controller", "persistent-volume-binder", volume_binder::start),
+    controller("persistentvolume-controller", "persistent-volume-binder", volume_binder::start).later(),
     controller("resourcequota-controller", "resourcequota-controller", resource_quota::start).later(),
     controller(
         "endpointslicemirroring-controller",
@@ -94,16 +94,17 @@ pub const CONTROLLERS: &[Controller] = &[
         endpointslice_mirroring::start,
     )
     .later(),
-    controller("ephemeral-volume-controller", "ephemeral-volume-controller", ephemeral_volume::start),
-    controller("taint-eviction-controller", "taint-eviction-controller", taint_eviction::start),
+    controller("ephemeral-volume-controller", "ephemeral-volume-controller", ephemeral_volume::start).later(),
+    controller("taint-eviction-controller", "taint-eviction-controller", taint_eviction::start).later(),
     controller("ttl-after-finished-controller", "ttl-after-finished-controller", ttl::start).later(),
-    controller("pvc-protection-controller", "pvc-protection-controller", volume_protection::start_claims),
-    controller("pv-protection-controller", "pv-protection-controller", volume_protection::start_volumes),
+    controller("pvc-protection-controller", "pvc-protection-controller", volume_protection::start_claims).later(),
+    controller("pv-protection-controller", "pv-protection-controller", volume_protection::start_volumes).later(),
     controller("disruption-controller", "disruption-controller", disruption::start).later(),
     controller(
         "clusterrole-aggregation-controller",
         "clusterrole-aggregation-controller",
         clusterrole_aggregation::start,
-    ),
+    )
+    .later(),
     controller("pod-garbage-collector", "pod-garbage-collector", pod_gc::start).later(),
 ];
