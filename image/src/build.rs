@@ -222,23 +222,26 @@ fn root_file_system(
         authorities: root::authorities(&tree)?,
     };
     let before = Manifest::read(&folders.target).filter(|before| before.inputs == manifest.inputs);
-    let is_there = |name: &str| before.as_ref().is_some_and(|before| before.describes(&folders.target, name));
     let mut told = "unchanged".to_owned();
     for (name, is_wanted) in [(ROOT, true), (DISK_ROOT, !order.formats.is_empty())] {
         let file = folders.target.join(name);
-        let is_kept = is_there(name);
-        if is_wanted && !is_kept {
-            step.at(&format!("packing {name}"));
-            if name == ROOT {
-                direct(&packer, &tree, &file, interrupt)?;
-            } else {
-                packer.pack(&tree, pack::Form::Compressed, &folders.target, &file, interrupt)?;
+        let kept = before.as_ref().filter(|before| before.describes(&folders.target, name));
+        let entry = match kept.and_then(|before| before.files.get(name)) {
+            Some(entry) => entry.clone(),
+            None if !is_wanted => continue,
+            None => {
+                step.at(&format!("packing {name}"));
+                if name == ROOT {
+                    direct(&packer, &tree, &file, interrupt)?;
+                } else {
+                    packer.pack(&tree, pack::Form::Compressed, &folders.target, &file, interrupt)?;
+                }
+                let entry = manifest::describe(&file)?;
+                told = format!("{:.1} MB", entry.size as f64 / 1e6);
+                entry
             }
-            told = format!("{:.1} MB", file.metadata()?.len() as f64 / 1e6);
-        }
-        if is_wanted || is_kept {
-            manifest.files.insert(name.to_owned(), manifest::describe(&file)?);
-        }
+        };
+        manifest.files.insert(name.to_owned(), entry);
     }
     step.done(&told);
     Ok(manifest)
