@@ -75,8 +75,8 @@ pub fn catalog() -> Catalog {
     Catalog::new(resources::kinds().iter().map(|kind| Arc::new(resource(kind))))
 }
 
-/// Opens the store and makes the server from the [`catalog`]. Nothing listens yet, and nothing has been created in an empty store. The
-/// first of `store_keys` seals what is written; none leaves it in plaintext.
+/// Opens the store and makes the server from the [`catalog`]. Nothing listens yet, and nothing has been created in an
+/// empty store. The first of `store_keys` seals what is written; none leaves it in plaintext.
 ///
 /// # Errors
 /// Says what cannot be opened or read, and why.
