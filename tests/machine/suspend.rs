@@ -3,7 +3,7 @@
 
 use crate::harness::{Machine, eventually, get, promptly};
 use crate::runner::{Step, steps};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -136,11 +136,11 @@ fn what_only_asks_leaves_a_suspended_cluster_alone(machine: &Machine) {
     machine.tell(&["suspend"]);
     let status = machine.try_status();
     assert_eq!(status.code, Some(4), "{}", status.out);
-    assert!(status.out.contains("is suspended"), "{}", status.out);
+    assert!(status.out.contains("is stopped, with its memory kept"), "{}", status.out);
     let list = machine.ask(&["list"]);
     let states: Vec<&Value> =
         list.as_array().into_iter().flatten().filter(|line| line["cluster"] == "suspend").collect();
-    assert_eq!(states[0]["state"], "suspended", "{list}");
+    assert_eq!((&states[0]["state"], &states[0]["memory_kept"]), (&json!("stopped"), &json!(true)), "{list}");
     machine.tell(&["stop"]);
     machine.tell(&["suspend"]);
     assert_eq!(machine.start()["resumed"], true);

@@ -22,6 +22,8 @@ pub const COMMAND: Command = Command {
 struct Line {
     cluster: String,
     state: &'static str,
+    /// Whether a start goes on from its memory instead of booting.
+    memory_kept: bool,
     server: Option<String>,
     ports: Vec<u16>,
 }
@@ -52,10 +54,10 @@ async fn line(cluster: &Cluster) -> Line {
     };
     let (state, ports) = match asked.await {
         Ok(Some(report)) => (state(&report), report.forwards.iter().map(|forward| forward.host).collect()),
-        Ok(None) if saved::exists(cluster) => ("suspended", Vec::new()),
         Ok(None) => ("stopped", Vec::new()),
         Err(_) => ("unknown", Vec::new()),
     };
     let server = Settings::read(cluster).ok().map(|settings| format!("https://127.0.0.1:{}", settings.port));
-    Line { cluster: cluster.name.clone(), state, server, ports }
+    let memory_kept = state == "stopped" && saved::exists(cluster);
+    Line { cluster: cluster.name.clone(), state, memory_kept, server, ports }
 }

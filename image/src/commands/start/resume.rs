@@ -87,7 +87,7 @@ pub async fn go_on(
         }
     };
     let since = life::now_ms().saturating_sub(note.saved_ms) / 1000;
-    step.done(&format!("suspended for {since} s"));
+    step.done(&format!("stopped for {since} s"));
     if supervisor.is_none() {
         output.warn("the machine ended as soon as it went on: the cluster boots as after a power cut");
     }
