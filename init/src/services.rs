@@ -179,7 +179,7 @@ pub const TABLE: &[Service] = &[
     Service {
         name: "node",
         program: "/usr/bin/node",
-        arguments: &["--config", "/proc/self/fd/0"],
+        arguments: &["--config", "-"],
         environment: &[("SKERRY_INIT_SOCKET", crate::control::PATH)],
         needs: &["disk", "network", phases::services::SET_UP],
         settings: Some(phases::config::NODE_TOML),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "node", version)]
 pub struct Arguments {
-    /// Settings of the machine, as init writes them; the flags below go before them
+    /// Settings of the machine, as init writes them, from a file or with - from standard input; the flags below go before them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

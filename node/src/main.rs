@@ -24,6 +24,7 @@ use clap::Parser;
 use pid1::Pid1;
 use settings::Settings;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -50,12 +51,13 @@ fn prepare() -> Result<(Settings, Vec<String>, Catalog)> {
     let arguments = Arguments::parse();
     let catalog = builtin::catalog();
     let file = arguments.config.clone();
-    let text = file
-        .as_ref()
-        .map(|file| std::fs::read_to_string(file).with_context(|| format!("reading --config {}", file.display())))
-        .transpose()?;
-    let (settings, complaints) = Settings::merge(arguments, text.as_deref())
-        .with_context(|| file.map_or_else(|| "command line".to_owned(), |file| file.display().to_string()))?;
+    let text = file.as_deref().map(read).transpose()?;
+    let (settings, complaints) =
+        Settings::merge(arguments, text.as_deref()).with_context(|| match file.as_deref() {
+            None => "command line".to_owned(),
+            Some(file) if is_stdin(file) => "the machine's settings".to_owned(),
+            Some(file) => file.display().to_string(),
+        })?;
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|error| {
         eprintln!("node: \"{}\" is no filter for the log ({error}); logging at info", settings.log);
         EnvFilter::new("info")
@@ -66,6 +68,19 @@ fn prepare() -> Result<(Settings, Vec<String>, Catalog)> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     Ok((settings, complaints, catalog))
+}
+
+/// Whether the settings come on standard input.
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// The text of the settings.
+fn read(file: &Path) -> Result<String> {
+    if is_stdin(file) {
+        return std::io::read_to_string(std::io::stdin()).context("reading --config from standard input");
+    }
+    std::fs::read_to_string(file).with_context(|| format!("reading --config {}", file.display()))
 }
 
 async fn run(settings: Settings, complaints: Vec<String>, catalog: Catalog) -> Result<()> {

@@ -89,7 +89,7 @@ impl Settings {
         let bind =
             arguments.bind.unwrap_or(if machine { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() });
         let index = given.number("node.index", 1, 254)?.unwrap_or(1);
-        let index = u8::try_from(index).context("node.index")?;
+        let index = u8::try_from(index).context("skerry.node.index")?;
         let name = arguments.name.or_else(|| given.text("node.name").map(str::to_owned));
         let docker = machine && given.flag("docker.enabled")?.unwrap_or(true);
         let docker_tcp = docker && given.flag("docker.tcp")?.unwrap_or(false);
@@ -110,9 +110,15 @@ impl Settings {
             machine,
             containerd: arguments.containerd.or_else(|| machine.then(|| CONTAINERD.into())),
             kubeconfig_out: arguments.kubeconfig_out,
-            login_code: given.text("login.code").map(Code::parse).transpose().context("login.code")?,
+            login_code: given.text("login.code").map(Code::parse).transpose().context("skerry.login.code")?,
             login_file: arguments.login_code,
-            store_keys: given.text("store.key").map(parse_store_key).transpose()?.into_iter().collect(),
+            store_keys: given
+                .text("store.key")
+                .map(parse_store_key)
+                .transpose()
+                .context("skerry.store.key")?
+                .into_iter()
+                .collect(),
             verdict: verdict(&given, &mut complaints)?,
             log: arguments.log.or_else(|| given.text("node.log").map(str::to_owned)).unwrap_or_else(|| "info".into()),
         };
@@ -188,11 +194,11 @@ fn pod_share(index: u8) -> (Ipv4Addr, u8) {
 pub fn parse_store_key(text: &str) -> Result<EnvelopeKey> {
     let mut secret = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
-        bail!("store.key: it has {} letters instead of 64 hexadecimal ones", text.len());
+        bail!("the store's key has {} letters instead of 64 hexadecimal ones", text.len());
     }
     for (byte, pair) in secret.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).context("store.key")?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| anyhow!("store.key: not hexadecimal"))?;
+        let pair = std::str::from_utf8(pair).context("the store's key")?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| anyhow!("the store's key is not hexadecimal"))?;
     }
     Ok(EnvelopeKey { id: 1, secret })
 }
