@@ -87,11 +87,11 @@ struct Missing {
 /// `Refused` when the machine does not take the image, in its words; `TimedOut` when it could not be reached for all
 /// rounds; `Interrupted`.
 pub fn load(road: &Road, archive: &Archive, image: &Image, names: &[String]) -> Result<Loaded> {
-    let mut sent = 0;
+    let mut course = Course { sent: 0, by_disk: true };
     let mut pause = FIRST_PAUSE;
     for round in 1.. {
-        match attempt(road, archive, image, names, &mut sent) {
-            Ok((loaded, by)) => return Ok(Loaded { sent, by, ..loaded }),
+        match attempt(road, archive, image, names, &mut course) {
+            Ok((loaded, by)) => return Ok(Loaded { sent: course.sent, by, ..loaded }),
             Err(error) => {
                 road.interrupt.check()?;
                 if !worth_another(&error) {
@@ -111,26 +111,44 @@ pub fn load(road: &Road, archive: &Archive, image: &Image, names: &[String]) -> 
     unreachable!("the last round returns")
 }
 
+/// How far a load is, over all its rounds.
+struct Course {
+    /// Bytes of blobs.
+    sent: u64,
+    /// Whether the disk is still a way: not once the machine lacked what had gone there.
+    by_disk: bool,
+}
+
 /// One round, from the question to the image.
-fn attempt(road: &Road, archive: &Archive, image: &Image, names: &[String], sent: &mut u64) -> Result<(Loaded, By)> {
+fn attempt(
+    road: &Road,
+    archive: &Archive,
+    image: &Image,
+    names: &[String],
+    course: &mut Course,
+) -> Result<(Loaded, By)> {
+    let way = road.way.filter(|_| course.by_disk);
     let blobs: Vec<_> = image.blobs.iter().map(|blob| json!({ "digest": blob.digest, "size": blob.size })).collect();
-    let question = json!({ "blobs": blobs, "window": road.way.is_some() });
+    let question = json!({ "blobs": blobs, "window": way.is_some() });
     let begun: Begun = post(road.api, "/skerry/v1/images/missing", &question)?;
     let wanted = send::wanted(image, &begun.missing)?;
-    let window = road.way.zip(begun.window).and_then(|(way, offer)| way.window(&begun.load, &offer));
-    let through = window.map(|window| window::all(road, window, &archive.members, image, &wanted, sent));
+    let window = way.zip(begun.window).and_then(|(way, offer)| way.window(&begun.load, &offer));
+    let through = window.map(|window| window::all(road, window, &archive.members, image, &wanted, &mut course.sent));
     let by = match through {
         Some(Ok(())) => By::Disk,
         Some(Err(error)) if is_final(&error) => return Err(error),
         // Whatever is in the way of the window, the network goes another one.
         _ => {
             road.interrupt.check()?;
-            send::all(road, archive, &begun.load, wanted, sent)?;
+            send::all(road, archive, &begun.load, wanted, &mut course.sent)?;
             By::Network
         }
     };
     let last = json!({ "load": begun.load, "names": names, "manifest": image.manifest });
-    Ok((post(road.api, "/skerry/v1/images", &last)?, by))
+    let made = post(road.api, "/skerry/v1/images", &last);
+    let is_lacking = |error: &anyhow::Error| answered(error).is_some_and(|answered| answered.code == 404);
+    course.by_disk &= !(by == By::Disk && made.as_ref().is_err_and(is_lacking));
+    Ok((made?, by))
 }
 
 /// One question in JSON.
@@ -145,12 +163,17 @@ fn is_final(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<Failure>())
 }
 
+/// What the machine answered, when that is what went wrong.
+fn answered(error: &anyhow::Error) -> Option<&Answered> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Answered>())
+}
+
 /// Whether the same may go well a little later: the connection broke, or the machine says so.
 fn worth_another(error: &anyhow::Error) -> bool {
     if is_final(error) {
         return false;
     }
-    match error.chain().find_map(|cause| cause.downcast_ref::<Answered>()) {
+    match answered(error) {
         Some(answered) => matches!(answered.code, 404 | 409 | 429 | 503),
         None => true,
     }

@@ -26,6 +26,8 @@ struct Machine {
     /// What it says to the last step instead of making the image.
     says: Option<(u16, &'static str)>,
     requests: Vec<String>,
+    /// Whether it loses every blob that came through its window.
+    forgets: bool,
     /// Its disk, where it has a window.
     disk: Option<Disk>,
 }
@@ -72,7 +74,7 @@ impl Machine {
             let part = self.parts.entry(name).or_default();
             assert_eq!(part.len(), number("offset"));
             part.extend_from_slice(&window[number("at")..number("at") + number("length")]);
-            if piece["last"] == true && piece["kind"] == "blob" {
+            if piece["last"] == true && piece["kind"] == "blob" && !self.forgets {
                 self.blobs.insert(piece["digest"].as_str().unwrap().to_owned(), part.clone());
             }
         }
@@ -165,6 +167,9 @@ impl Machine {
         }
         match self.says.take() {
             Some((code, message)) => (code, json!({ "kind": "Status", "message": message })),
+            None if self.sizes.keys().any(|digest| !self.blobs.contains_key(digest)) => {
+                (404, json!({ "kind": "Status", "message": "a blob has not been sent" }))
+            }
             None => (200, json!({ "names": question["names"], "id": "i", "digest": question["manifest"]["digest"] })),
         }
     }
@@ -307,4 +312,13 @@ fn a_machine_that_does_not_take_its_window_is_served_over_the_network() {
         let count = |what: &str| machine.requests.iter().filter(|line| line.contains(what)).count();
         assert_eq!((count("/pieces"), count("PUT")), (1, 1), "{code}");
     }
+}
+
+#[test]
+fn a_machine_that_lacks_what_went_through_its_window_is_served_over_the_network() {
+    let (_folder, machine, api, way) = at_hand(None, false);
+    machine.lock().unwrap().forgets = true;
+    let (archive, image) = image(&[b"one"]);
+    assert_eq!(run_by(&api, &way, &archive, &image).unwrap().by, By::Network);
+    assert_eq!(machine.lock().unwrap().blobs.len(), 1);
 }

@@ -46,6 +46,7 @@ pub use list::Listed;
 pub use name::normalise;
 pub use sandbox::NAME as SANDBOX;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,9 @@ pub const NAMESPACE: &str = "k8s.io";
 /// Where images are unpacked: the snapshotter that the CRI is configured with.
 pub const SNAPSHOTTER: &str = "overlayfs";
 
+/// Calls for one image at once. containerd changes its database one after the other, but what is around that takes all
+/// processors of a usual machine; more would only wait.
+const AT_ONCE: usize = 4;
 /// How long a call may take that only touches containerd's database.
 const CALL_WAIT: Duration = Duration::from_secs(30);
 /// How long the socket may take to accept; it is on this machine.
@@ -85,6 +89,11 @@ impl Images {
     fn client(&self) -> containerd_client::Client {
         self.channel.clone().into()
     }
+}
+
+/// The results of these in their order, or the first failure. A few are under way at once.
+async fn at_once<T, F: Future<Output = Result<T, Fault>>>(all: Vec<F>) -> Result<Vec<T>, Fault> {
+    stream::iter(all).buffered(AT_ONCE).try_collect().await
 }
 
 /// A call in our namespace.

@@ -2,7 +2,7 @@
 
 use super::fault::{at, found, made};
 use super::ingest::reference;
-use super::{Digest, Fault, Images, Offer, call};
+use super::{Digest, Fault, Images, Offer, at_once, call};
 use containerd_client::services::v1::{
     AddResourceRequest, CreateRequest, DeleteRequest, InfoRequest, Resource, StatusRequest,
 };
@@ -107,15 +107,19 @@ impl Images {
         }
         let load = Load::fresh()?;
         self.open_lease(&load).await?;
-        let mut missing = Vec::new();
-        for blob in blobs {
-            // Held first and looked at then, so that it cannot go in between.
-            self.hold(&load, "content", blob.digest.as_str()).await?;
-            if !self.has(blob).await? {
-                missing.push(Missing { digest: blob.digest.clone(), offset: self.arrived(&blob.digest).await? });
-            }
-        }
+        let looks = at_once(blobs.iter().map(|blob| self.hold_or_miss(&load, blob)).collect()).await?;
+        let missing = looks.into_iter().flatten().collect();
         Ok(Begun { load, missing, window: None })
+    }
+
+    /// Puts a blob under the load's lease; what is missing when it is not there.
+    async fn hold_or_miss(&self, load: &Load, blob: &Blob) -> Result<Option<Missing>, Fault> {
+        // Held first and looked at then, so that it cannot go in between.
+        self.hold(load, "content", blob.digest.as_str()).await?;
+        if self.has(blob).await? {
+            return Ok(None);
+        }
+        Ok(Some(Missing { digest: blob.digest.clone(), offset: self.arrived(&blob.digest).await? }))
     }
 
     /// The same for a caller that says that it can write to this machine's disk: with the window, if something is missing.

@@ -33,7 +33,7 @@ impl Images {
     }
 
     /// Adds labels to a blob. containerd's garbage collector follows some of them.
-    pub(super) async fn label(&self, digest: &Digest, labels: HashMap<String, String>) -> Result<(), Fault> {
+    pub(super) async fn label(&self, digest: Digest, labels: HashMap<String, String>) -> Result<(), Fault> {
         let paths = labels.keys().map(|key| format!("labels.{key}")).collect();
         let info = Some(Info { digest: digest.to_string(), labels, ..Info::default() });
         let request = UpdateRequest { info, update_mask: Some(prost_types::FieldMask { paths }) };

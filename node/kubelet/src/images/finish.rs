@@ -3,10 +3,10 @@
 
 use super::fault::{at, made};
 use super::manifest::{CONFIG_BYTES_MAX, Config, Descriptor, MANIFEST_BYTES_MAX, Manifest};
-use super::{Digest, Fault, Images, Load, SNAPSHOTTER, call, normalise};
+use super::{Digest, Fault, Images, Load, SNAPSHOTTER, at_once, call, normalise};
 use containerd_client::services::v1::{CreateImageRequest, Image, InfoRequest, UpdateImageRequest};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Names of one image. Archives with more are no archives of one image.
 pub const NAMES_MAX: usize = 64;
@@ -57,15 +57,18 @@ impl Images {
             return Err(Fault::invalid("names", message));
         }
         let names = target.names.iter().map(|name| normalise(name)).collect::<Result<BTreeSet<_>, _>>()?;
-        let manifest = self.manifest(&target.manifest).await?;
-        for child in manifest.children() {
-            self.complete(child).await?;
-        }
-        let config = self.read_all(&manifest.config.digest, CONFIG_BYTES_MAX).await?;
-        let config = Config::parse(&config)?;
-        let diff_ids = config.diff_ids(manifest.layers.len())?;
-        let chain = self.unpack(&target.load, &manifest.layers, diff_ids).await?;
-        self.refer(&target.manifest.digest, &manifest, chain.as_ref()).await?;
+        let manifest = self.manifest(&target.load, &target.manifest).await?;
+        let load = &target.load;
+        let config = self.complete(load, &manifest.config).await?;
+        let text = self.read_all(&manifest.config.digest, CONFIG_BYTES_MAX).await?;
+        let parsed = Config::parse(&text)?;
+        let diff_ids = parsed.diff_ids(manifest.layers.len())?;
+        let layers = at_once(manifest.layers.iter().map(|layer| self.complete(load, layer)).collect());
+        let (layers, chain) = tokio::try_join!(layers, self.unpack(load, &manifest.layers, diff_ids))?;
+        let wanted = references(&target.manifest.digest, &manifest, diff_ids, chain.as_ref());
+        let there: HashMap<Digest, Labels> = layers.into_iter().chain([config]).collect();
+        let lacking = wanted.into_iter().filter(|(digest, labels)| !has(there.get(digest), labels));
+        at_once(lacking.map(|(digest, labels)| self.label(digest, labels)).collect()).await?;
         for name in &names {
             self.record(name, &target.manifest, &labels).await?;
             self.adopted(name, &manifest.config.digest).await?;
@@ -76,12 +79,12 @@ impl Images {
         Ok(Finished { names, digest: target.manifest.digest.clone(), id: manifest.config.digest })
     }
 
-    async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, Fault> {
+    async fn manifest(&self, load: &Load, descriptor: &Descriptor) -> Result<Manifest, Fault> {
         if !descriptor.is_manifest() {
             let message = format!("{} is no manifest of one image", descriptor.media_type);
             return Err(Fault::invalid("manifest.mediaType", message));
         }
-        self.complete(descriptor).await?;
+        self.complete(load, descriptor).await?;
         Manifest::parse(&self.read_all(&descriptor.digest, MANIFEST_BYTES_MAX).await?)
     }
 
@@ -89,34 +92,20 @@ impl Images {
         self.read(digest, bytes_max).await?.ok_or_else(|| Fault::NotFound(format!("blob {digest} has not been sent")))
     }
 
-    /// Checks that a blob is there with the promised length.
-    async fn complete(&self, descriptor: &Descriptor) -> Result<(), Fault> {
+    /// Checks that a blob is there with the promised length. Its name and its labels.
+    async fn complete(&self, load: &Load, descriptor: &Descriptor) -> Result<(Digest, Labels), Fault> {
+        let landed = self.landed(load, &descriptor.digest).await;
         let request = InfoRequest { digest: descriptor.digest.to_string() };
         let info = super::fault::found("content.Info", self.client().content().info(call(request)).await)?;
         let Some(info) = info.and_then(|answer| answer.info) else {
-            return Err(Fault::NotFound(format!("blob {} has not been sent", descriptor.digest)));
+            let why = landed.err().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(Fault::NotFound(format!("blob {} has not been sent{why}", descriptor.digest)));
         };
         if u64::try_from(info.size) == Ok(descriptor.size) {
-            return Ok(());
+            return Ok((descriptor.digest.clone(), info.labels));
         }
         let message = format!("{} has {} bytes, not {}", descriptor.digest, info.size, descriptor.size);
         Err(Fault::invalid("manifest", message))
-    }
-
-    /// Leaves the references that containerd's garbage collector follows from the image to its parts.
-    async fn refer(&self, digest: &Digest, manifest: &Manifest, chain: Option<&Digest>) -> Result<(), Fault> {
-        if let Some(chain) = chain {
-            let key = format!("containerd.io/gc.ref.snapshot.{SNAPSHOTTER}");
-            self.label(&manifest.config.digest, [(key, chain.to_string())].into()).await?;
-        }
-        let mut labels: HashMap<String, String> = manifest
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(index, layer)| (format!("containerd.io/gc.ref.content.l.{index}"), layer.digest.to_string()))
-            .collect();
-        labels.insert("containerd.io/gc.ref.content.config".to_owned(), manifest.config.digest.to_string());
-        self.label(digest, labels).await
     }
 
     /// Gives the image a name, which another image may have had.
@@ -143,5 +132,68 @@ impl Images {
         let request = UpdateImageRequest { image: Some(image), update_mask, source_date_epoch: None };
         self.client().images().update(call(request)).await.map_err(at("images.Update"))?;
         Ok(())
+    }
+}
+
+/// What a blob is labelled with.
+type Labels = HashMap<String, String>;
+
+/// What the parts of an image are labelled with: the references that containerd's garbage collector follows from the image
+/// to its parts, and what a layer is before compression, which its unpacker notes, too.
+fn references(
+    digest: &Digest,
+    manifest: &Manifest,
+    diff_ids: &[Digest],
+    chain: Option<&Digest>,
+) -> BTreeMap<Digest, Labels> {
+    let mut all: BTreeMap<Digest, Labels> = BTreeMap::new();
+    let mut label = |blob: &Digest, name: String, value: &Digest| {
+        all.entry(blob.clone()).or_default().insert(name, value.to_string());
+    };
+    label(digest, "containerd.io/gc.ref.content.config".to_owned(), &manifest.config.digest);
+    for (index, (layer, diff)) in manifest.layers.iter().zip(diff_ids).enumerate() {
+        label(digest, format!("containerd.io/gc.ref.content.l.{index}"), &layer.digest);
+        label(&layer.digest, "containerd.io/uncompressed".to_owned(), diff);
+    }
+    if let Some(chain) = chain {
+        label(&manifest.config.digest, format!("containerd.io/gc.ref.snapshot.{SNAPSHOTTER}"), chain);
+    }
+    all
+}
+
+/// Whether a blob has these labels already: each change is a wait for the disk.
+fn has(there: Option<&Labels>, wanted: &Labels) -> bool {
+    there.is_some_and(|there| wanted.iter().all(|(name, value)| there.get(name) == Some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_image_refers_to_its_parts_and_a_part_that_is_labelled_is_left_alone() {
+        let [manifest, config, layer, diff, chain] = [b"m", b"c", b"l", b"d", b"s"].map(|text| Digest::of(text));
+        let one = |kind: &str, digest: &Digest| json!({ "mediaType": kind, "digest": digest, "size": 1 });
+        let text = json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": one("application/vnd.oci.image.config.v1+json", &config),
+            "layers": [one("application/vnd.oci.image.layer.v1.tar+gzip", &layer)],
+        });
+        let parsed = Manifest::parse(text.to_string().as_bytes()).unwrap();
+        let wanted = references(&manifest, &parsed, std::slice::from_ref(&diff), Some(&chain));
+        let expected = |pairs: &[(&str, &Digest)]| -> Labels {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()
+        };
+        let of_manifest =
+            expected(&[("containerd.io/gc.ref.content.config", &config), ("containerd.io/gc.ref.content.l.0", &layer)]);
+        assert_eq!(wanted[&manifest], of_manifest);
+        assert_eq!(wanted[&config], expected(&[("containerd.io/gc.ref.snapshot.overlayfs", &chain)]));
+        assert_eq!(wanted[&layer], expected(&[("containerd.io/uncompressed", &diff)]));
+
+        let more = expected(&[("containerd.io/uncompressed", &diff), ("other", &config)]);
+        assert!(has(Some(&more), &wanted[&layer]));
+        assert!(!has(Some(&expected(&[("containerd.io/uncompressed", &config)])), &wanted[&layer]));
+        assert!(!has(None, &wanted[&layer]));
     }
 }

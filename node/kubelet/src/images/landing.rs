@@ -12,11 +12,15 @@ pub use parts::{Kind, Piece};
 pub use window::Place;
 
 use super::fault::failed;
-use super::{Blob, Digest, Fault, Images, Load};
+use super::{AT_ONCE, Blob, Digest, Fault, Images, Load};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use parts::Parts;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 use window::Window;
 
 /// How often a blob is put where containerd collects what nobody refers to, before it sees it. Each time it would have
@@ -31,6 +35,8 @@ pub(super) struct Landing {
     /// containerd's content store.
     content: PathBuf,
     held: Mutex<Option<Held>>,
+    /// Whose turn it is to become a blob of containerd's.
+    turns: Semaphore,
 }
 
 /// The load that has the window.
@@ -39,7 +45,11 @@ struct Held {
     load: Load,
     window: Arc<Window>,
     parts: Parts,
+    landings: Landings,
 }
+
+/// Blobs on their way from parts to containerd's: each goes on by itself, whoever waits for it.
+type Landings = Arc<Mutex<HashMap<Digest, Shared<BoxFuture<'static, Result<(), Fault>>>>>>;
 
 /// The window as the host is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +71,12 @@ pub struct Arrived {
 
 impl Landing {
     fn new(folder: &Path, content: &Path) -> Landing {
-        Landing { folder: folder.to_owned(), content: content.to_owned(), held: Mutex::new(None) }
+        Landing {
+            folder: folder.to_owned(),
+            content: content.to_owned(),
+            held: Mutex::new(None),
+            turns: Semaphore::new(AT_ONCE),
+        }
     }
 
     fn held(&self, load: &Load) -> Option<Held> {
@@ -85,7 +100,8 @@ impl Landing {
         window.mark(load)?;
         let parts = Parts::renewed(&self.parts(), load)?;
         let offer = Offer { places: window.places().to_vec() };
-        self.hold(Some(Held { load: load.clone(), window: Arc::new(window), parts }));
+        let landings = Landings::default();
+        self.hold(Some(Held { load: load.clone(), window: Arc::new(window), parts, landings }));
         Ok(offer)
     }
 
@@ -134,13 +150,43 @@ impl Images {
         let Some(held) = held else {
             return Err(Fault::Conflict("the window is not this load's any more; send what is missing".to_owned()));
         };
-        let load = arrived.load.clone();
+        let (load, landings) = (arrived.load.clone(), held.landings.clone());
         let taken = tokio::task::spawn_blocking(move || held.parts.take(&held.window, &arrived));
         let whole = taken.await.map_err(|error| Fault::Failed { call: "window", message: error.to_string() })??;
         for blob in whole {
-            self.adopt_blob(&load, &blob).await?;
+            self.land(&landings, load.clone(), blob);
         }
         Ok(())
+    }
+
+    /// Begins to make a whole part a blob of containerd's. Nobody waits for that until the image is made: meanwhile the
+    /// host fills the window again, and layers are unpacked.
+    fn land(&self, landings: &Landings, load: Load, blob: Blob) {
+        let (images, digest) = (self.clone(), blob.digest.clone());
+        let landing = async move {
+            let landed = images.adopt_blob(&load, &blob).await;
+            if let Err(error) = &landed {
+                tracing::warn!(digest = %blob.digest, %error, "a blob that arrived is not taken");
+            }
+            landed
+        };
+        let landing = landing.boxed().shared();
+        landings.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, landing.clone());
+        tokio::spawn(landing);
+    }
+
+    /// Waits until a blob that came through the window is containerd's; not at all for any other.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) async fn landed(&self, load: &Load, digest: &Digest) -> Result<(), Fault> {
+        let held = self.landing.as_ref().and_then(|landing| landing.held(load));
+        let landing =
+            held.and_then(|held| held.landings.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned());
+        match landing {
+            Some(landing) => landing.await,
+            None => Ok(()),
+        }
     }
 
     /// Makes a whole part a blob of containerd's: it takes over what lies in its store with the right name (its
@@ -150,12 +196,14 @@ impl Images {
         let Some((landing, held)) = self.landing.as_ref().and_then(|l| Some((l, l.held(load)?))) else {
             return Err(Fault::Conflict("the window is not this load's any more".to_owned()));
         };
+        // What waits here is the disk and containerd's database: a few at a time.
+        let _turn = landing.turns.acquire().await.map_err(failed("window"))?;
         for _ in 0..PUT_MAX {
             let (parts, digest, kept) = (held.parts.clone(), blob.digest.clone(), landing.kept(&blob.digest));
             let put = tokio::task::spawn_blocking(move || parts.put(&digest, &kept));
             put.await.map_err(failed("window"))?.map_err(failed("window"))?;
             if self.register(load, blob).await? {
-                return held.parts.forget(Kind::Blob, &blob.digest).map_err(failed("window"));
+                return Ok(());
             }
         }
         let message = format!("containerd does not see {}, which lies in its store", blob.digest);
@@ -165,10 +213,9 @@ impl Images {
     /// An uncompressed layer that can be read here, by its digest; its content is known to be right.
     pub(super) fn plain(&self, load: &Load, layer: &Digest, diff: &Digest) -> Option<PathBuf> {
         let landing = self.landing.as_ref()?;
-        if layer == diff {
-            return Some(landing.kept(diff));
-        }
-        landing.held(load)?.parts.whole(Kind::Layer, diff)
+        let kind = if layer == diff { Kind::Blob } else { Kind::Layer };
+        let part = landing.held(load).and_then(|held| held.parts.whole(kind, diff));
+        part.or_else(|| (layer == diff).then(|| landing.kept(diff)))
     }
 
     /// Gives the window back with all that is left in it.

@@ -3,7 +3,7 @@
 
 use super::fault::{at, found, made};
 use super::manifest::{Descriptor, chains};
-use super::{Digest, Fault, Images, Load, SNAPSHOTTER, call, call_for, spread};
+use super::{Digest, Fault, Images, Load, SNAPSHOTTER, at_once, call, call_for, spread};
 use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::snapshots::{
     CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
@@ -26,17 +26,22 @@ impl Images {
         layers: &[Descriptor],
         diff_ids: &[Digest],
     ) -> Result<Option<Digest>, Fault> {
+        let chains = chains(diff_ids);
+        let unpacked = at_once(chains.iter().map(|chain| self.hold_unpacked(load, chain)).collect()).await?;
         let mut parent: Option<Digest> = None;
-        for ((layer, diff), chain) in layers.iter().zip(diff_ids).zip(chains(diff_ids)) {
-            self.hold(load, &format!("snapshots/{SNAPSHOTTER}"), chain.as_str()).await?;
-            if !self.is_unpacked(&chain).await? {
+        for (((layer, diff), chain), is_unpacked) in layers.iter().zip(diff_ids).zip(chains).zip(unpacked) {
+            if !is_unpacked {
                 self.unpack_layer(load, layer, diff, &chain, parent.as_ref()).await?;
             }
-            let uncompressed = [("containerd.io/uncompressed".to_owned(), diff.to_string())].into();
-            self.label(&layer.digest, uncompressed).await?;
             parent = Some(chain);
         }
         Ok(parent)
+    }
+
+    /// Puts a snapshot under the load's lease. Whether it is there.
+    async fn hold_unpacked(&self, load: &Load, chain: &Digest) -> Result<bool, Fault> {
+        self.hold(load, &format!("snapshots/{SNAPSHOTTER}"), chain.as_str()).await?;
+        self.is_unpacked(chain).await
     }
 
     /// Whether a snapshot of this name is there.
@@ -59,6 +64,7 @@ impl Images {
             }
             tracing::info!(%diff, "a layer of a kind that containerd has to unpack");
         }
+        self.landed(load, &layer.digest).await?;
         let engine = async |mounts| self.apply(layer, diff, mounts).await.map(|()| true);
         self.fill(load, chain, parent, engine).await.map(drop)
     }

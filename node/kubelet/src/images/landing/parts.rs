@@ -154,11 +154,6 @@ impl Parts {
         // The name is part of what is written out, for the file is longer than it was.
         std::fs::File::open(&part)?.sync_all()
     }
-
-    /// Removes a part.
-    pub fn forget(&self, kind: Kind, digest: &Digest) -> io::Result<()> {
-        std::fs::remove_file(self.path(kind, digest))
-    }
 }
 
 #[cfg(test)]
