@@ -12,6 +12,9 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Between what is removed to measure again and the next measurement: the engine collects it in the background, and that is
+/// neither a load's work nor a copy's.
+const SETTLE: Duration = Duration::from_secs(3);
 /// Images built and run, one after the other.
 const ROUNDS: usize = 3;
 /// A pod of an image that was just built.
@@ -101,6 +104,7 @@ fn beside(machine: &Machine, docker: &Docker) -> Result<Layer> {
         let (sent, took) = load(machine, docker, &noise)?;
         layer.sent += sent as f64 / ROUNDS as f64;
         layer.loads.push(took);
+        std::thread::sleep(SETTLE);
         layer.copies.push(copy(&noise));
     }
     machine.kubectl(&["delete", "service", COPY]);
@@ -141,6 +145,7 @@ fn load(machine: &Machine, docker: &Docker, noise: &[u8]) -> Result<(u64, Durati
     machine.tell(&["image", "save", "bench:large", path(&archive)?]);
     docker.run(&["builder", "prune", "-a", "-f"]);
     machine.tell(&["image", "rm", "bench:large"]);
+    std::thread::sleep(SETTLE);
     let began = Instant::now();
     let text = machine.tell(&["image", "load", path(&archive)?]);
     let took = began.elapsed();
