@@ -41,7 +41,7 @@ impl VirtualBox {
     /// Finds it.
     ///
     /// # Errors
-    /// `HostLacks` when there is none or it is too old.
+    /// `HostLacks` when there is none, it is too old, or only half of it is there.
     pub fn find() -> Result<VirtualBox> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let named = std::env::var_os(VARIABLE).map(PathBuf::from);
@@ -56,13 +56,16 @@ impl VirtualBox {
         // Warnings about a missing kernel driver come first.
         let version = said.lines().last().unwrap_or_default().trim().to_owned();
         let mut numbers = version.split('.').map(str::parse::<u32>);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= VERSION_MIN => Ok(VirtualBox { version, ..found }),
-            _ => {
-                let why = format!("{} is of version {version:?}; 7.0 or newer is needed", found.program.display());
-                bail!(Failure::new(Code::HostLacks, why).advice(advice))
+        let why = match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= VERSION_MIN => {
+                if found.headless().is_file() {
+                    return Ok(VirtualBox { version, ..found });
+                }
+                format!("{} is missing, which belongs to VirtualBox", found.headless().display())
             }
-        }
+            _ => format!("{} is of version {version:?}; 7.0 or newer is needed", found.program.display()),
+        };
+        bail!(Failure::new(Code::HostLacks, why).advice(advice))
     }
 
     /// The program that runs a machine without a window, beside this one.

@@ -116,6 +116,12 @@ fn a_missing_or_old_virtualbox_is_named_before_anything_is_made() {
     assert_eq!(old.code, 3, "{old:?}");
     assert!(old.err.contains("6.1.50") && old.err.contains("7.0 or newer"), "{old:?}");
     assert!(!played.host.folder("skerry").exists());
+    let played = Played::new("7.2.22r1");
+    std::fs::remove_file(played.host.image().with_file_name("bin").join("VBoxHeadless")).unwrap();
+    let half = played.host.run(START);
+    assert_eq!(half.code, 3, "{half:?}");
+    assert!(half.err.contains("bin/VBoxHeadless is missing"), "{half:?}");
+    assert!(!played.is_known() && !played.host.folder("skerry").exists());
 }
 
 #[test]
