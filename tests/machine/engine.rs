@@ -25,6 +25,7 @@ pub const STEPS: &[Step] = steps![
     a_failed_probe_restarts_one_container,
     the_death_of_node_restarts_no_container,
     the_death_of_the_engine_restarts_no_container,
+    unused_images_go_when_the_disk_fills,
     a_pod_is_deleted_with_grace,
     the_machine_remembers_its_engine,
 ];
@@ -38,35 +39,56 @@ const POD: Duration = Duration::from_secs(240);
 const SOON: Duration = Duration::from_secs(60);
 /// What runs on the machine beside the engine: Docker's containers are containerd's.
 const TOOLS: &str = "shop.local/tools:v1";
+/// An image of which the one above is a part.
+const SPARE: &str = "shop.local/store:v1";
+/// Between two looks of the kubelet at the disk of another engine's images, with some room.
+const COLLECTION: Duration = Duration::from_secs(400);
 
-/// The registries of the pods' image and of the engine's sandbox image: ends with the program.
-fn registries(machine: &Machine) -> &'static (Registry, Registry) {
-    static BOTH: OnceLock<(Registry, Registry)> = OnceLock::new();
-    BOTH.get_or_init(|| {
+/// One image each: what most pods are of, what one pod is of, and the engine's sandbox image.
+struct Registries {
+    tools: Registry,
+    spare: Registry,
+    pause: Registry,
+}
+
+/// They end with the program.
+fn registries(machine: &Machine) -> &'static Registries {
+    static ALL: OnceLock<Registries> = OnceLock::new();
+    ALL.get_or_init(|| {
         let pause = machine.folder("engine").join("pause.tar");
         let pause_text = pause.to_str().expect("a path of letters");
         machine.tell(&["image", "save", "skerry.local/pause:1", pause_text]);
-        let tools = Registry::serve(&machine.archive(TOOLS)).expect("a registry");
-        (tools, Registry::serve(&pause).expect("a registry"))
+        let serve = |archive: &Path| Registry::serve(archive).expect("a registry");
+        Registries {
+            tools: serve(&machine.archive(TOOLS)),
+            spare: serve(&machine.archive(SPARE)),
+            pause: serve(&pause),
+        }
     })
 }
 
-/// Where the pods' image comes from, as the machine sees it.
-fn server(machine: &Machine) -> String {
-    format!("host.skerry.internal:{}", registries(machine).0.port)
+/// A registry as the machine sees it.
+fn server(registry: &Registry) -> String {
+    format!("host.skerry.internal:{}", registry.port)
+}
+
+/// The pods, with the registries that serve.
+fn pods(machine: &Machine) -> String {
+    let Registries { tools, spare, .. } = registries(machine);
+    include_str!("engine/pods.yaml").replace("@server@", &server(tools)).replace("@spare@", &server(spare))
 }
 
 /// Writes what the engine is told into a folder beside its programs.
 fn settings(machine: &Machine, folder: &Path) {
-    let (tools, pause) = registries(machine);
-    let server = format!("host.skerry.internal:{}", pause.port);
+    let Registries { tools, spare, pause } = registries(machine);
+    let server = server(pause);
     let word = STANDARD.encode(format!("{}:{}", USER.0, USER.1));
     let conf = include_str!("engine/crio.conf").replace("@pause@", &format!("{server}/rock/pause:1"));
     let files = [
         ("crio.conf", conf),
         ("auth.json", serde_json::json!({"auths": {server: {"auth": word}}}).to_string()),
         ("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#.to_owned()),
-        ("authorities.pem", format!("{}{}", tools.authority, pause.authority)),
+        ("authorities.pem", [tools, spare, pause].map(|registry| registry.authority.as_str()).concat()),
         ("run.sh", include_str!("engine/run.sh").to_owned()),
     ];
     for (name, text) in files {
@@ -94,10 +116,12 @@ fn the_node_is_ready_once_its_engine_is_there(machine: &Machine) {
     assert!(version.starts_with("cri-o://"), "{version}");
     let password = format!("--docker-password={}", USER.1);
     let user = format!("--docker-username={}", USER.0);
-    let server = format!("--docker-server={}", server(machine));
-    machine.kubectl(&["create", "secret", "docker-registry", "puller", &server, &user, &password]);
-    let pods = include_str!("engine/pods.yaml").replace("@server@", &self::server(machine));
-    machine.kubectl_given(POD, &["apply", "-f", "-"], &pods);
+    let Registries { tools, spare, .. } = registries(machine);
+    for (secret, registry) in [("puller", tools), ("spare", spare)] {
+        let server = format!("--docker-server={}", server(registry));
+        machine.kubectl(&["create", "secret", "docker-registry", secret, &server, &user, &password]);
+    }
+    machine.kubectl_given(POD, &["apply", "-f", "-"], &pods(machine));
 }
 
 /// Until the node is Ready; shows what the engine said if it never is.
@@ -202,14 +226,25 @@ fn images_are_pulled_by_policy_and_secret(machine: &Machine) {
         let reason = machine.value("default", "pod/stranger", waits);
         if ["ErrImagePull", "ImagePullBackOff"].contains(&reason.as_str()) { Ok(()) } else { Err(reason) }
     });
-    let image = format!("{}/rock/tools:v1", server(machine));
-    eventually("the node names the image", POD, || {
-        let names = machine.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names}"]);
-        if names.contains(&image) { Ok(()) } else { Err(names) }
-    });
+    for image in images(machine) {
+        eventually("the node names the image", POD, || {
+            let names = names_of_images(machine);
+            if names.contains(&image) { Ok(()) } else { Err(names) }
+        });
+    }
     let (id, text) = ("{.status.containerStatuses[0].imageID}", "rock/tools@sha256:");
     assert!(machine.value("default", "pod/web", id).contains(text));
-    machine.kubectl_within(POD, &["delete", "pod", "absent", "stranger", "--timeout=230s"]);
+    machine.kubectl_within(POD, &["delete", "pod", "absent", "stranger", "spare", "--timeout=230s"]);
+}
+
+/// What the pods run, and what only `spare` does.
+fn images(machine: &Machine) -> [String; 2] {
+    let Registries { tools, spare, .. } = registries(machine);
+    [format!("{}/rock/tools:v1", server(tools)), format!("{}/rock/store:v1", server(spare))]
+}
+
+fn names_of_images(machine: &Machine) -> String {
+    machine.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names}"])
 }
 
 fn usage_is_measured(machine: &Machine) {
@@ -304,6 +339,27 @@ fn the_death_of_the_engine_restarts_no_container(machine: &Machine) {
     serves_the_same(machine, &before);
 }
 
+fn unused_images_go_when_the_disk_fills(machine: &Machine) {
+    web_is_ready(machine);
+    let [used, unused] = images(machine);
+    assert!(names_of_images(machine).contains(&unused));
+    let docker = Docker::of(machine);
+    let on_disk = |script: &str| docker.run(&["run", "--rm", "-v", "/opt:/opt", TOOLS, "sh", "-c", script]);
+    // Nine tenths of it, of which nothing is written on this host.
+    let fill =
+        "busybox df -k /opt | awk 'END {print int($2 * 0.9 - $3)}' | xargs -I{} busybox fallocate -l {}k /opt/ballast";
+    on_disk(fill);
+    eventually("what no container uses is gone", COLLECTION, || {
+        let names = names_of_images(machine);
+        if names.contains(&unused) { Err(names) } else { Ok(()) }
+    });
+    let names = names_of_images(machine);
+    assert!(names.contains(&used), "{names}");
+    on_disk("rm /opt/ballast");
+    // The layer that both had is whole.
+    assert_eq!(in_web(machine, "busybox echo here"), "here\n");
+}
+
 fn a_pod_is_deleted_with_grace(machine: &Machine) {
     web_is_ready(machine);
     let logs = machine.kubectl_stream(&["logs", "-f", "web", "-c", "web"]);
@@ -317,7 +373,7 @@ fn a_pod_is_deleted_with_grace(machine: &Machine) {
 }
 
 fn the_machine_remembers_its_engine(machine: &Machine) {
-    let pods = include_str!("engine/pods.yaml").replace("@server@", &server(machine));
+    let pods = pods(machine);
     let web: Vec<&str> = pods.split("---\n").take(1).collect();
     machine.kubectl_given(POD, &["apply", "-f", "-"], web[0]);
     web_is_ready(machine);
