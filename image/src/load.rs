@@ -87,11 +87,11 @@ struct Missing {
 /// `Refused` when the machine does not take the image, in its words; `TimedOut` when it could not be reached for all
 /// rounds; `Interrupted`.
 pub fn load(road: &Road, archive: &Archive, image: &Image, names: &[String]) -> Result<Loaded> {
-    let mut course = Course { sent: 0, by_disk: true };
+    let mut rounds = Rounds { sent: 0, by_disk: true };
     let mut pause = FIRST_PAUSE;
     for round in 1.. {
-        match attempt(road, archive, image, names, &mut course) {
-            Ok((loaded, by)) => return Ok(Loaded { sent: course.sent, by, ..loaded }),
+        match attempt(road, archive, image, names, &mut rounds) {
+            Ok((loaded, by)) => return Ok(Loaded { sent: rounds.sent, by, ..loaded }),
             Err(error) => {
                 road.interrupt.check()?;
                 if !worth_another(&error) {
@@ -112,7 +112,7 @@ pub fn load(road: &Road, archive: &Archive, image: &Image, names: &[String]) -> 
 }
 
 /// How far a load is, over all its rounds.
-struct Course {
+struct Rounds {
     /// Bytes of blobs.
     sent: u64,
     /// Whether the disk is still a way: not once the machine lacked what had gone there.
@@ -125,29 +125,29 @@ fn attempt(
     archive: &Archive,
     image: &Image,
     names: &[String],
-    course: &mut Course,
+    rounds: &mut Rounds,
 ) -> Result<(Loaded, By)> {
-    let way = road.way.filter(|_| course.by_disk);
+    let way = road.way.filter(|_| rounds.by_disk);
     let blobs: Vec<_> = image.blobs.iter().map(|blob| json!({ "digest": blob.digest, "size": blob.size })).collect();
     let question = json!({ "blobs": blobs, "window": way.is_some() });
     let begun: Begun = post(road.api, "/skerry/v1/images/missing", &question)?;
     let wanted = send::wanted(image, &begun.missing)?;
     let window = way.zip(begun.window).and_then(|(way, offer)| way.window(&begun.load, &offer));
-    let through = window.map(|window| window::all(road, window, &archive.members, image, &wanted, &mut course.sent));
+    let through = window.map(|window| window::all(road, window, &archive.members, image, &wanted, &mut rounds.sent));
     let by = match through {
         Some(Ok(())) => By::Disk,
         Some(Err(error)) if is_final(&error) => return Err(error),
         // Whatever is in the way of the window, the network goes another one.
         _ => {
             road.interrupt.check()?;
-            send::all(road, archive, &begun.load, wanted, &mut course.sent)?;
+            send::all(road, archive, &begun.load, wanted, &mut rounds.sent)?;
             By::Network
         }
     };
     let last = json!({ "load": begun.load, "names": names, "manifest": image.manifest });
     let made = post(road.api, "/skerry/v1/images", &last);
     let is_lacking = |error: &anyhow::Error| answered(error).is_some_and(|answered| answered.code == 404);
-    course.by_disk &= !(by == By::Disk && made.as_ref().is_err_and(is_lacking));
+    rounds.by_disk &= !(by == By::Disk && made.as_ref().is_err_and(is_lacking));
     Ok((made?, by))
 }
 
