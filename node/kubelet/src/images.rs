@@ -4,7 +4,8 @@
 //!
 //! A load is three steps, and may break off after any of them: `begin` opens a lease and says what is missing, `ingest`
 //! takes one blob, `finish` makes the image. From the host that the machine runs on, blobs come through the window instead
-//! (`landing`). Nothing is collected while the lease holds; a load that nobody finishes is forgotten when it expires.
+//! (`landing`), and most of the last step is done before it is asked for. Nothing is collected while the lease holds; a
+//! load that nobody finishes is forgotten when it expires.
 //!
 //! It must not know pods. Pulling from registries is the CRI's.
 
@@ -24,6 +25,7 @@ mod landing;
 mod list;
 mod manifest;
 mod name;
+mod plan;
 mod present;
 mod remove;
 mod rename;

@@ -2,8 +2,10 @@
 //!
 //! `POST images/missing` with `{"blobs":[{"digest","size"}]}` gives `{"load","missing":[{"digest","offset"}]}`;
 //! `PUT images/blobs/DIGEST?load=&size=&offset=` takes one blob; or, when the question had `"window":true` and the answer
-//! has `"window":{"places":[{"at","length"}]}`, `POST images/pieces` takes what was written there; `POST images` with `{"load","names","manifest"}` makes
-//! the image; `GET images` lists; `DELETE images/NAME` removes. `GET images/contents/NAME` says what an image is made of,
+//! has `"window":{"places":[{"at","length"}]}`, `POST images/pieces` with `{"load","serial","pieces","manifest"}` takes what
+//! was written there. `POST images` with `{"load","names","manifest"}` makes the image.
+//!
+//! `GET images` lists; `DELETE images/NAME` removes; `GET images/contents/NAME` says what an image is made of,
 //! `GET images/blobs/DIGEST` gives one part; `POST images/tags` with `{"source","name"}` gives an image one more name;
 //! `POST images/pulls` with `{"name"}` has it pulled.
 

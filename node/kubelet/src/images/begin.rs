@@ -3,9 +3,7 @@
 use super::fault::{at, found, made};
 use super::ingest::reference;
 use super::{Digest, Fault, Images, Offer, at_once, call};
-use containerd_client::services::v1::{
-    AddResourceRequest, CreateRequest, DeleteRequest, InfoRequest, Resource, StatusRequest,
-};
+use containerd_client::services::v1::{AddResourceRequest, CreateRequest, DeleteRequest, Resource, StatusRequest};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +96,18 @@ impl Images {
     /// # Errors
     /// `Invalid` for too many or too large blobs; what containerd says.
     pub async fn begin(&self, blobs: &[Blob]) -> Result<Begun, Fault> {
+        self.begin_with(blobs, false).await
+    }
+
+    /// The same for a caller that says that it can write to this machine's disk: with the window, if something is missing.
+    ///
+    /// # Errors
+    /// As [`Images::begin`].
+    pub async fn begin_at_hand(&self, blobs: &[Blob]) -> Result<Begun, Fault> {
+        self.begin_with(blobs, true).await
+    }
+
+    async fn begin_with(&self, blobs: &[Blob], window: bool) -> Result<Begun, Fault> {
         if blobs.len() > BLOBS_MAX {
             return Err(Fault::invalid("blobs", format!("{}; at most {BLOBS_MAX} make an image", blobs.len())));
         }
@@ -106,30 +116,31 @@ impl Images {
             return Err(Fault::invalid("blobs", message));
         }
         let load = Load::fresh()?;
-        self.open_lease(&load).await?;
-        let looks = at_once(blobs.iter().map(|blob| self.hold_or_miss(&load, blob)).collect()).await?;
-        let missing = looks.into_iter().flatten().collect();
-        Ok(Begun { load, missing, window: None })
+        let is_there = at_once(blobs.iter().map(|blob| self.has(blob)).collect()).await?;
+        let lacks_some = is_there.contains(&false);
+        let offer = async { if window && lacks_some { self.offer(&load).await } else { None } };
+        let (missing, window) = tokio::join!(self.hold_or_miss(&load, blobs.iter().zip(is_there)), offer);
+        Ok(Begun { missing: missing?, window, load })
     }
 
-    /// Puts a blob under the load's lease; what is missing when it is not there.
-    async fn hold_or_miss(&self, load: &Load, blob: &Blob) -> Result<Option<Missing>, Fault> {
-        // Held first and looked at then, so that it cannot go in between.
-        self.hold(load, "content", blob.digest.as_str()).await?;
-        if self.has(blob).await? {
-            return Ok(None);
-        }
-        Ok(Some(Missing { digest: blob.digest.clone(), offset: self.arrived(&blob.digest).await? }))
-    }
-
-    /// The same for a caller that says that it can write to this machine's disk: with the window, if something is missing.
-    ///
-    /// # Errors
-    /// As [`Images::begin`].
-    pub async fn begin_at_hand(&self, blobs: &[Blob]) -> Result<Begun, Fault> {
-        let begun = self.begin(blobs).await?;
-        let window = if begun.missing.is_empty() { None } else { self.offer(&begun.load).await };
-        Ok(Begun { window, ..begun })
+    /// Opens the lease over what is there, and tells what is not.
+    async fn hold_or_miss(
+        &self,
+        load: &Load,
+        blobs: impl Iterator<Item = (&Blob, bool)>,
+    ) -> Result<Vec<Missing>, Fault> {
+        self.open_lease(load).await?;
+        let looks = blobs.map(async |(blob, is_there)| {
+            if is_there {
+                self.hold(load, "content", blob.digest.as_str()).await?;
+            }
+            // It may have gone until it was held. What is missing is held as soon as it is written.
+            if is_there && self.has(blob).await? {
+                return Ok(None);
+            }
+            Ok(Some(Missing { digest: blob.digest.clone(), offset: self.arrived(&blob.digest).await? }))
+        });
+        Ok(at_once(looks.collect()).await?.into_iter().flatten().collect())
     }
 
     async fn open_lease(&self, load: &Load) -> Result<(), Fault> {
@@ -156,9 +167,7 @@ impl Images {
     }
 
     async fn has(&self, blob: &Blob) -> Result<bool, Fault> {
-        let request = InfoRequest { digest: blob.digest.to_string() };
-        let answer = found("content.Info", self.client().content().info(call(request)).await)?;
-        let Some(info) = answer.and_then(|answer| answer.info) else { return Ok(false) };
+        let Some(info) = self.info(&blob.digest).await? else { return Ok(false) };
         if u64::try_from(info.size) == Ok(blob.size) {
             return Ok(true);
         }

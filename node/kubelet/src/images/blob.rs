@@ -1,13 +1,20 @@
-//! Small blobs as bytes: manifests and configurations.
+//! Blobs as containerd knows them, and small ones as bytes: manifests and configurations.
 
 use super::fault::{at, found};
 use super::{Digest, Fault, Images, call};
-use containerd_client::services::v1::{Info, ReadContentRequest, UpdateRequest};
+use containerd_client::services::v1::{Info, InfoRequest, ReadContentRequest, UpdateRequest};
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use tonic::Code;
 
 impl Images {
+    /// What containerd knows of a blob; `None` when it is not there.
+    pub(super) async fn info(&self, digest: &Digest) -> Result<Option<Info>, Fault> {
+        let request = InfoRequest { digest: digest.to_string() };
+        let answer = found("content.Info", self.client().content().info(call(request)).await)?;
+        Ok(answer.and_then(|answer| answer.info))
+    }
+
     /// The whole blob; `None` when it is not there.
     ///
     /// # Errors

@@ -3,10 +3,11 @@
 
 use super::fault::{at, made};
 use super::manifest::{CONFIG_BYTES_MAX, Config, Descriptor, MANIFEST_BYTES_MAX, Manifest};
-use super::{Digest, Fault, Images, Load, SNAPSHOTTER, at_once, call, normalise};
-use containerd_client::services::v1::{CreateImageRequest, Image, InfoRequest, UpdateImageRequest};
+use super::plan::{Labels, Plan};
+use super::{Digest, Fault, Images, Load, at_once, call, normalise};
+use containerd_client::services::v1::{CreateImageRequest, Image, UpdateImageRequest};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// Names of one image. Archives with more are no archives of one image.
 pub const NAMES_MAX: usize = 64;
@@ -57,35 +58,42 @@ impl Images {
             return Err(Fault::invalid("names", message));
         }
         let names = target.names.iter().map(|name| normalise(name)).collect::<Result<BTreeSet<_>, _>>()?;
-        let manifest = self.manifest(&target.load, &target.manifest).await?;
         let load = &target.load;
-        let config = self.complete(load, &manifest.config).await?;
-        let text = self.read_all(&manifest.config.digest, CONFIG_BYTES_MAX).await?;
-        let parsed = Config::parse(&text)?;
-        let diff_ids = parsed.diff_ids(manifest.layers.len())?;
-        let layers = at_once(manifest.layers.iter().map(|layer| self.complete(load, layer)).collect());
-        let (layers, chain) = tokio::try_join!(layers, self.unpack(load, &manifest.layers, diff_ids))?;
-        let wanted = references(&target.manifest.digest, &manifest, diff_ids, chain.as_ref());
-        let there: HashMap<Digest, Labels> = layers.into_iter().chain([config]).collect();
-        let lacking = wanted.into_iter().filter(|(digest, labels)| !has(there.get(digest), labels));
+        let (plan, mut there) = self.plan(load, &target.manifest).await?;
+        let layers = at_once(plan.layers.iter().map(|layer| self.complete(load, &layer.blob)).collect());
+        // Both to their ends: half a step of unpacking would be in the way of the next attempt.
+        let (layers, unpacked) = tokio::join!(layers, self.unpack(load, &plan));
+        there.extend(layers?);
+        unpacked?;
+        // Each change is a wait for the disk: only what lacks labels gets them.
+        let lacking = there.iter().filter(|(digest, labels)| plan.lacks(digest, labels));
+        let lacking = lacking.filter_map(|(digest, _)| Some((digest.clone(), plan.labels.get(digest)?.clone())));
         at_once(lacking.map(|(digest, labels)| self.label(digest, labels)).collect()).await?;
-        for name in &names {
-            self.record(name, &target.manifest, &labels).await?;
-            self.adopted(name, &manifest.config.digest).await?;
-        }
-        self.close_window(&target.load).await;
-        self.close_lease(&target.load).await?;
-        let names = names.into_iter().collect();
-        Ok(Finished { names, digest: target.manifest.digest.clone(), id: manifest.config.digest })
+        at_once(names.iter().map(|name| self.record(name, &target.manifest, &labels)).collect()).await?;
+        // Its names hold it from here on, and nobody needs to wait for the end of the load alone.
+        let id = plan.config.digest;
+        let adopted = at_once(names.iter().map(|name| self.adopted(name, &id)).collect());
+        tokio::try_join!(adopted, self.close(load))?;
+        Ok(Finished { names: names.into_iter().collect(), digest: target.manifest.digest.clone(), id })
     }
 
-    async fn manifest(&self, load: &Load, descriptor: &Descriptor) -> Result<Manifest, Fault> {
-        if !descriptor.is_manifest() {
-            let message = format!("{} is no manifest of one image", descriptor.media_type);
+    /// Ends a load: what is left of it goes.
+    async fn close(&self, load: &Load) -> Result<(), Fault> {
+        self.close_window(load).await;
+        self.close_lease(load).await
+    }
+
+    /// The plan of the image with this manifest, and the labels of the two blobs that it was read from.
+    async fn plan(&self, load: &Load, manifest: &Descriptor) -> Result<(Plan, HashMap<Digest, Labels>), Fault> {
+        if !manifest.is_manifest() {
+            let message = format!("{} is no manifest of one image", manifest.media_type);
             return Err(Fault::invalid("manifest.mediaType", message));
         }
-        self.complete(load, descriptor).await?;
-        Manifest::parse(&self.read_all(&descriptor.digest, MANIFEST_BYTES_MAX).await?)
+        let its_labels = self.complete(load, manifest).await?;
+        let parsed = Manifest::parse(&self.read_all(&manifest.digest, MANIFEST_BYTES_MAX).await?)?;
+        let config_labels = self.complete(load, &parsed.config).await?;
+        let config = Config::parse(&self.read_all(&parsed.config.digest, CONFIG_BYTES_MAX).await?)?;
+        Ok((Plan::of(manifest, parsed, &config)?, [its_labels, config_labels].into()))
     }
 
     async fn read_all(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Fault> {
@@ -95,9 +103,7 @@ impl Images {
     /// Checks that a blob is there with the promised length. Its name and its labels.
     async fn complete(&self, load: &Load, descriptor: &Descriptor) -> Result<(Digest, Labels), Fault> {
         let landed = self.landed(load, &descriptor.digest).await;
-        let request = InfoRequest { digest: descriptor.digest.to_string() };
-        let info = super::fault::found("content.Info", self.client().content().info(call(request)).await)?;
-        let Some(info) = info.and_then(|answer| answer.info) else {
+        let Some(info) = self.info(&descriptor.digest).await? else {
             let why = landed.err().map(|error| format!(": {error}")).unwrap_or_default();
             return Err(Fault::NotFound(format!("blob {} has not been sent{why}", descriptor.digest)));
         };
@@ -132,68 +138,5 @@ impl Images {
         let request = UpdateImageRequest { image: Some(image), update_mask, source_date_epoch: None };
         self.client().images().update(call(request)).await.map_err(at("images.Update"))?;
         Ok(())
-    }
-}
-
-/// What a blob is labelled with.
-type Labels = HashMap<String, String>;
-
-/// What the parts of an image are labelled with: the references that containerd's garbage collector follows from the image
-/// to its parts, and what a layer is before compression, which its unpacker notes, too.
-fn references(
-    digest: &Digest,
-    manifest: &Manifest,
-    diff_ids: &[Digest],
-    chain: Option<&Digest>,
-) -> BTreeMap<Digest, Labels> {
-    let mut all: BTreeMap<Digest, Labels> = BTreeMap::new();
-    let mut label = |blob: &Digest, name: String, value: &Digest| {
-        all.entry(blob.clone()).or_default().insert(name, value.to_string());
-    };
-    label(digest, "containerd.io/gc.ref.content.config".to_owned(), &manifest.config.digest);
-    for (index, (layer, diff)) in manifest.layers.iter().zip(diff_ids).enumerate() {
-        label(digest, format!("containerd.io/gc.ref.content.l.{index}"), &layer.digest);
-        label(&layer.digest, "containerd.io/uncompressed".to_owned(), diff);
-    }
-    if let Some(chain) = chain {
-        label(&manifest.config.digest, format!("containerd.io/gc.ref.snapshot.{SNAPSHOTTER}"), chain);
-    }
-    all
-}
-
-/// Whether a blob has these labels already: each change is a wait for the disk.
-fn has(there: Option<&Labels>, wanted: &Labels) -> bool {
-    there.is_some_and(|there| wanted.iter().all(|(name, value)| there.get(name) == Some(value)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_image_refers_to_its_parts_and_a_part_that_is_labelled_is_left_alone() {
-        let [manifest, config, layer, diff, chain] = [b"m", b"c", b"l", b"d", b"s"].map(|text| Digest::of(text));
-        let one = |kind: &str, digest: &Digest| json!({ "mediaType": kind, "digest": digest, "size": 1 });
-        let text = json!({
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": one("application/vnd.oci.image.config.v1+json", &config),
-            "layers": [one("application/vnd.oci.image.layer.v1.tar+gzip", &layer)],
-        });
-        let parsed = Manifest::parse(text.to_string().as_bytes()).unwrap();
-        let wanted = references(&manifest, &parsed, std::slice::from_ref(&diff), Some(&chain));
-        let expected = |pairs: &[(&str, &Digest)]| -> Labels {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()
-        };
-        let of_manifest =
-            expected(&[("containerd.io/gc.ref.content.config", &config), ("containerd.io/gc.ref.content.l.0", &layer)]);
-        assert_eq!(wanted[&manifest], of_manifest);
-        assert_eq!(wanted[&config], expected(&[("containerd.io/gc.ref.snapshot.overlayfs", &chain)]));
-        assert_eq!(wanted[&layer], expected(&[("containerd.io/uncompressed", &diff)]));
-
-        let more = expected(&[("containerd.io/uncompressed", &diff), ("other", &config)]);
-        assert!(has(Some(&more), &wanted[&layer]));
-        assert!(!has(Some(&expected(&[("containerd.io/uncompressed", &config)])), &wanted[&layer]));
-        assert!(!has(None, &wanted[&layer]));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::begin::BLOB_BYTES_MAX;
 use super::fault::{at, found};
+use super::plan::Labels;
 use super::{Blob, Digest, Fault, Images, Load, call, call_for};
 use bytes::Bytes;
 use containerd_client::services::v1::{AbortRequest, WriteAction, WriteContentRequest, WriteContentResponse};
@@ -53,7 +54,7 @@ impl Images {
             let mut writer = Writer::open_unlocked(self, load, blob).await?;
             writer.begin(offset).await?;
             writer.fill(content).await?;
-            writer.commit().await
+            writer.commit(Labels::new()).await
         };
         match write.await {
             Ok(()) => Ok(()),
@@ -67,15 +68,16 @@ impl Images {
         }
     }
 
-    /// Makes a blob this namespace's that lies in containerd's store already. Whether containerd saw it there.
-    pub(super) async fn register(&self, load: &Load, blob: &Blob) -> Result<bool, Fault> {
+    /// Makes a blob this namespace's that lies in containerd's store already, with these labels. Whether containerd saw
+    /// it there.
+    pub(super) async fn register(&self, load: &Load, blob: &Blob, labels: &Labels) -> Result<bool, Fault> {
         let write = async {
             let mut writer = Writer::open_unlocked(self, load, blob).await?;
             // Told as written up to its end: all of it is there, and it is not hashed once more.
             if writer.offset != blob.size {
                 return Ok(false);
             }
-            writer.commit().await.map(|()| true)
+            writer.commit(labels.clone()).await.map(|()| true)
         };
         match write.await {
             Ok(seen) => Ok(seen),
@@ -214,8 +216,8 @@ impl Writer {
         self.heard(AHEAD_MAX).await
     }
 
-    async fn commit(&mut self) -> Result<(), Stop> {
-        self.tell(message(&self.blob, WriteAction::Commit, self.offset)).await;
+    async fn commit(&mut self, labels: Labels) -> Result<(), Stop> {
+        self.tell(WriteContentRequest { labels, ..message(&self.blob, WriteAction::Commit, self.offset) }).await;
         self.heard(0).await
     }
 

@@ -5,6 +5,7 @@
 //!
 //! One load at a time has the window. Parts do not outlive their load: what broke off begins anew.
 
+mod ahead;
 mod parts;
 mod window;
 
@@ -12,7 +13,10 @@ pub use parts::{Kind, Piece};
 pub use window::Place;
 
 use super::fault::failed;
+use super::manifest::Descriptor;
+use super::plan::{Labels, Layer};
 use super::{AT_ONCE, Blob, Digest, Fault, Images, Load};
+use ahead::Ahead;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parts::Parts;
@@ -46,6 +50,7 @@ struct Held {
     window: Arc<Window>,
     parts: Parts,
     landings: Landings,
+    ahead: Arc<Ahead>,
 }
 
 /// Blobs on their way from parts to containerd's: each goes on by itself, whoever waits for it.
@@ -67,6 +72,9 @@ pub struct Arrived {
     pub serial: u64,
     /// What is in it.
     pub pieces: Vec<Piece>,
+    /// The manifest of the image that all this is of. Who tells it has labels and layers done before the last step.
+    #[serde(default)]
+    pub manifest: Option<Descriptor>,
 }
 
 impl Landing {
@@ -100,8 +108,8 @@ impl Landing {
         window.mark(load)?;
         let parts = Parts::renewed(&self.parts(), load)?;
         let offer = Offer { places: window.places().to_vec() };
-        let landings = Landings::default();
-        self.hold(Some(Held { load: load.clone(), window: Arc::new(window), parts, landings }));
+        let (landings, ahead) = (Landings::default(), Arc::default());
+        self.hold(Some(Held { load: load.clone(), window: Arc::new(window), parts, landings, ahead }));
         Ok(offer)
     }
 
@@ -150,28 +158,32 @@ impl Images {
         let Some(held) = held else {
             return Err(Fault::Conflict("the window is not this load's any more; send what is missing".to_owned()));
         };
-        let (load, landings) = (arrived.load.clone(), held.landings.clone());
-        let taken = tokio::task::spawn_blocking(move || held.parts.take(&held.window, &arrived));
+        let (taking, manifest) = (held.clone(), arrived.manifest.clone());
+        let taken = tokio::task::spawn_blocking(move || taking.parts.take(&taking.window, &arrived));
         let whole = taken.await.map_err(|error| Fault::Failed { call: "window", message: error.to_string() })??;
         for blob in whole {
-            self.land(&landings, load.clone(), blob);
+            self.land(&held, blob, manifest.clone());
+        }
+        if let Some(manifest) = manifest {
+            self.unpack_ahead(held, manifest);
         }
         Ok(())
     }
 
     /// Begins to make a whole part a blob of containerd's. Nobody waits for that until the image is made: meanwhile the
     /// host fills the window again, and layers are unpacked.
-    fn land(&self, landings: &Landings, load: Load, blob: Blob) {
-        let (images, digest) = (self.clone(), blob.digest.clone());
+    fn land(&self, held: &Held, blob: Blob, manifest: Option<Descriptor>) {
+        let (images, digest, its) = (self.clone(), blob.digest.clone(), held.clone());
         let landing = async move {
-            let landed = images.adopt_blob(&load, &blob).await;
+            let labels = images.labels_ahead(&its, manifest.as_ref(), &blob.digest).await;
+            let landed = images.adopt_blob(&its.load, &blob, &labels).await;
             if let Err(error) = &landed {
                 tracing::warn!(digest = %blob.digest, %error, "a blob that arrived is not taken");
             }
             landed
         };
         let landing = landing.boxed().shared();
-        landings.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, landing.clone());
+        held.landings.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, landing.clone());
         tokio::spawn(landing);
     }
 
@@ -191,7 +203,7 @@ impl Images {
 
     /// Makes a whole part a blob of containerd's: it takes over what lies in its store with the right name (its
     /// `content_sharing_policy`), and this namespace has it from then on.
-    async fn adopt_blob(&self, load: &Load, blob: &Blob) -> Result<(), Fault> {
+    async fn adopt_blob(&self, load: &Load, blob: &Blob, labels: &Labels) -> Result<(), Fault> {
         // Asked once more: a host that took the window over meanwhile may have written to it while it was copied.
         let Some((landing, held)) = self.landing.as_ref().and_then(|l| Some((l, l.held(load)?))) else {
             return Err(Fault::Conflict("the window is not this load's any more".to_owned()));
@@ -202,7 +214,7 @@ impl Images {
             let (parts, digest, kept) = (held.parts.clone(), blob.digest.clone(), landing.kept(&blob.digest));
             let put = tokio::task::spawn_blocking(move || parts.put(&digest, &kept));
             put.await.map_err(failed("window"))?.map_err(failed("window"))?;
-            if self.register(load, blob).await? {
+            if self.register(load, blob, labels).await? {
                 return Ok(());
             }
         }
@@ -210,12 +222,14 @@ impl Images {
         Err(Fault::Failed { call: "content.Write", message })
     }
 
-    /// An uncompressed layer that can be read here, by its digest; its content is known to be right.
-    pub(super) fn plain(&self, load: &Load, layer: &Digest, diff: &Digest) -> Option<PathBuf> {
+    /// A layer, uncompressed, that can be read here; its content is known to be right.
+    pub(super) fn plain(&self, load: &Load, layer: &Layer) -> Option<PathBuf> {
         let landing = self.landing.as_ref()?;
-        let kind = if layer == diff { Kind::Blob } else { Kind::Layer };
-        let part = landing.held(load).and_then(|held| held.parts.whole(kind, diff));
-        part.or_else(|| (layer == diff).then(|| landing.kept(diff)))
+        let is_plain = layer.blob.digest == layer.diff;
+        let kind = if is_plain { Kind::Blob } else { Kind::Layer };
+        let part = landing.held(load).and_then(|held| held.parts.whole(kind, &layer.diff));
+        // containerd's own is whole as soon as it has its name.
+        part.or_else(|| is_plain.then(|| landing.kept(&layer.diff)).filter(|path| path.exists()))
     }
 
     /// Gives the window back with all that is left in it.

@@ -2,46 +2,81 @@
 //! that containerd's own unpacker gives, so the CRI and Docker find the image unpacked.
 
 use super::fault::{at, found, made};
-use super::manifest::{Descriptor, chains};
-use super::{Digest, Fault, Images, Load, SNAPSHOTTER, at_once, call, call_for, spread};
+use super::manifest::Descriptor;
+use super::plan::{Layer, Plan};
+use super::{Digest, Fault, Images, Load, SNAPSHOTTER, call, call_for, spread};
 use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::snapshots::{
     CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
 };
 use containerd_client::types::Mount;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// How long one layer may take to unpack: gigabytes of small files on a slow disk under emulation.
 const LAYER_WAIT: Duration = Duration::from_secs(1800);
 
+/// Snapshots that a load holds. Whoever unpacks for it has this meanwhile.
+pub(super) type Unpacked = Arc<Mutex<BTreeSet<Digest>>>;
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// To the topmost layer.
+    Top,
+    /// To the first layer that cannot be unpacked by ourselves now.
+    Lacking,
+}
+
 impl Images {
-    /// Unpacks what is not yet unpacked and gives the name of the topmost snapshot; `None` without layers.
+    /// Unpacks what is not yet unpacked of an image.
     ///
     /// # Errors
     /// `Invalid` when a layer does not unpack to what its configuration says; what containerd says.
-    pub(super) async fn unpack(
-        &self,
-        load: &Load,
-        layers: &[Descriptor],
-        diff_ids: &[Digest],
-    ) -> Result<Option<Digest>, Fault> {
-        let chains = chains(diff_ids);
-        let unpacked = at_once(chains.iter().map(|chain| self.hold_unpacked(load, chain)).collect()).await?;
-        let mut parent: Option<Digest> = None;
-        for (((layer, diff), chain), is_unpacked) in layers.iter().zip(diff_ids).zip(chains).zip(unpacked) {
-            if !is_unpacked {
-                self.unpack_layer(load, layer, diff, &chain, parent.as_ref()).await?;
-            }
-            parent = Some(chain);
-        }
-        Ok(parent)
+    pub(super) async fn unpack(&self, load: &Load, plan: &Plan) -> Result<(), Fault> {
+        self.unpack_until(Until::Top, load, plan, &self.unpacked(load)).await
     }
 
-    /// Puts a snapshot under the load's lease. Whether it is there.
-    async fn hold_unpacked(&self, load: &Load, chain: &Digest) -> Result<bool, Fault> {
-        self.hold(load, &format!("snapshots/{SNAPSHOTTER}"), chain.as_str()).await?;
-        self.is_unpacked(chain).await
+    /// The same, perhaps not to the top. `unpacked` is the load's.
+    pub(super) async fn unpack_until(
+        &self,
+        until: Until,
+        load: &Load,
+        plan: &Plan,
+        unpacked: &Unpacked,
+    ) -> Result<(), Fault> {
+        let mut unpacked = unpacked.lock().await;
+        let from = match plan.layers.iter().rposition(|layer| unpacked.contains(&layer.chain)) {
+            Some(top) => top + 1,
+            None => self.hold_unpacked(load, plan).await?,
+        };
+        let mut parent = from.checked_sub(1).map(|below| &plan.layers[below].chain);
+        unpacked.extend(parent.cloned());
+        for layer in &plan.layers[from..] {
+            if !self.unpack_layer(until, load, layer, parent).await? {
+                return Ok(());
+            }
+            unpacked.insert(layer.chain.clone());
+            parent = Some(&layer.chain);
+        }
+        Ok(())
+    }
+
+    /// Puts what is there of an image under the load's lease. How many of its layers that are: the topmost snapshot
+    /// keeps all below it.
+    async fn hold_unpacked(&self, load: &Load, plan: &Plan) -> Result<usize, Fault> {
+        for (below, layer) in plan.layers.iter().enumerate().rev() {
+            if self.is_unpacked(&layer.chain).await? {
+                self.hold(load, &format!("snapshots/{SNAPSHOTTER}"), layer.chain.as_str()).await?;
+                // It may have gone until it was held.
+                if self.is_unpacked(&layer.chain).await? {
+                    return Ok(below + 1);
+                }
+            }
+        }
+        Ok(0)
     }
 
     /// Whether a snapshot of this name is there.
@@ -50,23 +85,26 @@ impl Images {
         Ok(found("snapshots.Stat", self.client().snapshots().stat(call(request)).await)?.is_some())
     }
 
+    /// Unpacks one layer. Whether it is: only when there was a way to go so far.
     async fn unpack_layer(
         &self,
+        until: Until,
         load: &Load,
-        layer: &Descriptor,
-        diff: &Digest,
-        chain: &Digest,
+        layer: &Layer,
         parent: Option<&Digest>,
-    ) -> Result<(), Fault> {
-        if let Some(plain) = self.plain(load, &layer.digest, diff) {
-            if self.fill(load, chain, parent, async |mounts| spread::here(plain, &mounts).await).await? {
-                return Ok(());
+    ) -> Result<bool, Fault> {
+        if let Some(plain) = self.plain(load, layer) {
+            if self.fill(load, &layer.chain, parent, async |mounts| spread::here(plain, &mounts).await).await? {
+                return Ok(true);
             }
-            tracing::info!(%diff, "a layer of a kind that containerd has to unpack");
+            tracing::info!(diff = %layer.diff, "a layer of a kind that containerd has to unpack");
         }
-        self.landed(load, &layer.digest).await?;
-        let engine = async |mounts| self.apply(layer, diff, mounts).await.map(|()| true);
-        self.fill(load, chain, parent, engine).await.map(drop)
+        if until == Until::Lacking {
+            return Ok(false);
+        }
+        self.landed(load, &layer.blob.digest).await?;
+        let engine = async |mounts| self.apply(&layer.blob, &layer.diff, mounts).await.map(|()| true);
+        self.fill(load, &layer.chain, parent, engine).await
     }
 
     /// Makes a snapshot with what `unpack` puts into it. Whether it could.

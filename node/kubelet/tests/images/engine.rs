@@ -1,5 +1,6 @@
 //! A containerd of the test's own: state and socket in a temporary folder, ended with the test.
 
+use containerd_client::services::v1::{CreateRequest, DeleteRequest};
 use kubelet::images::Images;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -58,6 +59,19 @@ impl Engine {
 
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("containerd.sock")
+    }
+
+    /// Has it collect all that nobody refers to, as the end of a lease does.
+    pub async fn collect(&self) {
+        fn call<T>(message: T) -> tonic::Request<T> {
+            let mut request = tonic::Request::new(message);
+            request.metadata_mut().insert("containerd-namespace", "k8s.io".parse().unwrap());
+            request
+        }
+        let client = containerd_client::Client::from_path(self.socket()).await.unwrap();
+        let id = "collect".to_owned();
+        client.leases().create(call(CreateRequest { id: id.clone(), ..CreateRequest::default() })).await.unwrap();
+        client.leases().delete(call(DeleteRequest { id, sync: true })).await.unwrap();
     }
 
     pub fn folder(&self) -> &Path {

@@ -3,10 +3,11 @@
 
 use crate::engine::Engine;
 use crate::made::{self, Made};
-use kubelet::images::{Arrived, Begun, Digest, Fault, Images, Kind, Piece};
+use kubelet::images::{Arrived, Begun, Digest, Fault, Images, Kind, Piece, Target};
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const BLOCK: u64 = 4096;
 
@@ -21,7 +22,7 @@ fn images(engine: &Engine) -> Images {
 
 /// What the host puts into the window at once: pieces with their content, and where they are laid.
 #[derive(Default)]
-struct Filling(Vec<(Piece, Vec<u8>)>);
+struct Filling(Vec<(Piece, Vec<u8>)>, Option<Target>);
 
 impl Filling {
     /// A whole blob or layer behind what is there.
@@ -47,7 +48,8 @@ impl Filling {
         }
         window.write_all_at(format!("skerry window {} {serial} 0\n\0", begun.load).as_bytes(), 0).unwrap();
         let pieces = self.0.iter().map(|(piece, _)| piece.clone()).collect();
-        images.arrive(Arrived { load: begun.load.clone(), serial, pieces }).await
+        let manifest = self.1.as_ref().map(|target| target.manifest.clone());
+        images.arrive(Arrived { load: begun.load.clone(), serial, pieces, manifest }).await
     }
 }
 
@@ -116,6 +118,68 @@ async fn a_compressed_layer_is_unpacked_from_what_the_host_unpacked() {
 
 #[tokio::test]
 #[ignore = "needs root and a containerd 2, which SKERRY_CONTAINERD names"]
+async fn layers_are_unpacked_and_labels_given_while_other_parts_are_on_their_way() {
+    let engine = Engine::start().await;
+    let images = images(&engine);
+    let made = made::image(&[("first", &[1; 2_000_000]), ("second", &[2; 2_000_000]), ("third", b"3")]);
+    let begun = images.begin_at_hand(&made.told()).await.unwrap();
+    let target = made.target(&begun.load, &["ahead:1"]);
+    let blob = |content: &[u8]| (Kind::Blob, Digest::of(content), content.to_vec());
+    let fill = |contents: &[&[u8]]| {
+        let blobs = contents.iter().map(|content| blob(content));
+        let filling = Filling(Vec::new(), Some(target.clone()));
+        blobs.fold(filling, |filling, (kind, digest, content)| filling.with(kind, &digest, &content))
+    };
+    // The upper one waits for the lower one.
+    let first = fill(&[&made.manifest, &made.config, &made.layers[1]]);
+    first.hand_over(&engine, &images, &begun, 1).await.unwrap();
+    fill(&[&made.layers[0]]).hand_over(&engine, &images, &begun, 2).await.unwrap();
+    let is_ahead = || unpacked(&engine, "second") == [vec![2; 2_000_000]] && unpacked(&engine, "first").len() == 1;
+    for _ in 0..100 {
+        if is_ahead() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(is_ahead(), "two layers are unpacked before the third has come");
+    let lacking = images.finish(&target).await;
+    assert!(matches!(&lacking, Err(Fault::NotFound(what)) if what.contains("has not been sent")), "{lacking:?}");
+    fill(&[&made.layers[2]]).hand_over(&engine, &images, &begun, 3).await.unwrap();
+    assert_eq!(images.finish(&target).await.unwrap().id, made.id());
+    assert_eq!(unpacked(&engine, "third"), [b"3"]);
+    assert_eq!(unpacked(&engine, "second").len(), 1, "nothing is unpacked twice");
+    // Whatever the engine collects now, the image holds all its parts by their labels.
+    engine.collect().await;
+    let again = images.begin_at_hand(&made.told()).await.unwrap();
+    assert_eq!((again.missing, again.window), (vec![], None));
+    images.finish(&made.target(&again.load, &["ahead:2"])).await.unwrap();
+    assert_eq!(unpacked(&engine, "second").len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs root and a containerd 2, which SKERRY_CONTAINERD names"]
+async fn a_manifest_that_is_told_wrongly_delays_the_work_and_harms_nothing() {
+    let engine = Engine::start().await;
+    let images = images(&engine);
+    let (made, other) = (made::image(&[("mine", &[5; 100_000])]), made::image(&[("other", b"6")]));
+    for (wrong, name) in [(&other.manifest, "b:1"), (&b"no manifest".to_vec(), "c:1")] {
+        let begun = images.begin_at_hand(&made.told()).await.unwrap();
+        let told = Made { manifest: wrong.clone(), config: vec![], layers: vec![] };
+        let filling = Filling(Vec::new(), Some(told.target(&begun.load, &[name])));
+        let all = made.blobs().into_iter().map(|(blob, content)| (blob, content.to_vec()));
+        let junk = made::blob(wrong);
+        let all = all.chain([(junk, wrong.clone())]);
+        let filling = all.fold(filling, |filling, (blob, content)| filling.with(Kind::Blob, &blob.digest, &content));
+        filling.hand_over(&engine, &images, &begun, 1).await.unwrap();
+        assert_eq!(images.finish(&made.target(&begun.load, &[name])).await.unwrap().id, made.id());
+        assert_eq!(unpacked(&engine, "mine"), [vec![5; 100_000]]);
+        engine.collect().await;
+        images.remove(name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root and a containerd 2, which SKERRY_CONTAINERD names"]
 async fn a_window_that_was_not_filled_or_is_another_s_gives_nothing() {
     let engine = Engine::start().await;
     let images = images(&engine);
@@ -123,9 +187,9 @@ async fn a_window_that_was_not_filled_or_is_another_s_gives_nothing() {
     let begun = images.begin_at_hand(&made.told()).await.unwrap();
     let wrong = Filling::of(&made).hand_over(&engine, &images, &begun, 2).await;
     assert!(wrong.is_ok(), "the second time comes after any first");
-    let stale = images.arrive(Arrived { load: begun.load.clone(), serial: 3, pieces: vec![] }).await;
+    let stale = images.arrive(Arrived { load: begun.load.clone(), serial: 3, pieces: vec![], manifest: None }).await;
     assert!(matches!(stale, Err(Fault::Invalid { field: "serial", .. })), "{stale:?}");
-    let outside = Piece { kind: Kind::Blob, digest: made.id(), offset: 0, length: BLOCK, at: 16 << 20, last: true };
+    let outside = Piece { kind: Kind::Blob, digest: made.id(), offset: 0, length: BLOCK, at: 32 << 20, last: true };
     for piece in [
         outside.clone(),
         Piece { at: 0, ..outside.clone() },
@@ -133,7 +197,8 @@ async fn a_window_that_was_not_filled_or_is_another_s_gives_nothing() {
         Piece { at: u64::MAX, ..outside.clone() },
         Piece { at: BLOCK, offset: BLOCK, ..outside.clone() },
     ] {
-        let arrived = Arrived { load: begun.load.clone(), serial: 2, pieces: vec![piece.clone()] };
+        let pieces = vec![piece.clone()];
+        let arrived = Arrived { load: begun.load.clone(), serial: 2, pieces, manifest: None };
         let refused = images.arrive(arrived).await;
         assert!(matches!(refused, Err(Fault::Invalid { field: "pieces", .. })), "{piece:?}: {refused:?}");
     }

@@ -92,6 +92,19 @@ impl Parts {
         is_whole.then_some(path)
     }
 
+    /// All of a short part; none when not all of it is there.
+    ///
+    /// # Errors
+    /// When it is longer than `bytes_max`; what the disk says.
+    pub fn content(&self, kind: Kind, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(path) = self.whole(kind, digest) else { return Ok(None) };
+        let length = path.metadata().map_err(failed("window"))?.len();
+        if length > bytes_max {
+            return Err(Fault::invalid("size", format!("{digest} has {length} bytes; at most {bytes_max} are read")));
+        }
+        std::fs::read(&path).map(Some).map_err(failed("window"))
+    }
+
     /// Copies what is in the window to its parts and gives the blobs that are whole now.
     pub fn take(&self, window: &Window, arrived: &Arrived) -> Result<Vec<Blob>, Fault> {
         if arrived.pieces.len() > 2 * BLOBS_MAX {

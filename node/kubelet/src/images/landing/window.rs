@@ -12,8 +12,9 @@ use std::path::Path;
 use sys::direct::{self, BLOCK, Buffer, CHUNK};
 use sys::extents::{Extent, extents};
 
-/// Bytes of the window. A filling costs one question; of a layer of 32 MiB that is three, some hundredths of a second.
-pub const WINDOW_BYTES: u64 = 16 << 20;
+/// Bytes of the window, of which the host fills one half while the other is taken. A filling costs one question, some
+/// hundredths of a second; of a layer of 32 MiB that is three.
+pub const WINDOW_BYTES: u64 = 32 << 20;
 
 /// A stretch of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
