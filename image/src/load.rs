@@ -2,6 +2,7 @@
 //! through its disk (`window`), any other over the network (`send`), two blobs at a time, going on where a connection broke
 //! off.
 
+mod filling;
 mod send;
 mod stream;
 #[cfg(test)]

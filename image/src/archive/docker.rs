@@ -81,11 +81,16 @@ fn image(reader: &Reader, entry: Entry) -> Result<Image> {
         blobs.push(blob);
     }
     let id = described.digest.clone();
-    blobs.push(Blob { digest: id.clone(), size: described.size, source: Source::Member(member) });
+    blobs.push(Blob { digest: id.clone(), size: described.size, source: Source::Member(member), is_checked: true });
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": described, "layers": layers });
     let manifest = manifest.to_string().into_bytes();
     let target = Descriptor::of(MANIFEST_TYPE, &manifest);
-    blobs.push(Blob { digest: target.digest.clone(), size: target.size, source: Source::Bytes(manifest) });
+    blobs.push(Blob {
+        digest: target.digest.clone(),
+        size: target.size,
+        source: Source::Bytes(manifest),
+        is_checked: true,
+    });
     Ok(Image { names: entry.repo_tags.unwrap_or_default(), manifest: target, id, blobs: distinct(blobs), packed })
 }
 
@@ -94,7 +99,7 @@ fn named_by_its_content(reader: &Reader, path: &str, described: &Descriptor) -> 
     let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".json");
     let is_digest = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_digest && described.digits() != Some(stem) {
-        return Err(reader.members.wrong(path, format!("its content has the digest {}", described.digest)).into());
+        return Err(reader.members.forged(path, &described.digest).into());
     }
     Ok(())
 }
@@ -109,6 +114,7 @@ fn layer(reader: &Reader, path: &str, diff: &str) -> Result<(Descriptor, Blob, O
         let why = format!("its content has the digest {digest}, the configuration says {diff}");
         return Err(reader.members.wrong(path, why).into());
     }
-    let blob = Blob { digest: digest.clone(), size: member.size, source: Source::Member(member.clone()) };
+    let source = Source::Member(member.clone());
+    let blob = Blob { digest: digest.clone(), size: member.size, source, is_checked: true };
     Ok((Descriptor { media_type: layer_type(form), digest, size: member.size }, blob, form))
 }

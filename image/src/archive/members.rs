@@ -141,6 +141,11 @@ impl Members {
         refused(&self.shown, format!("{path}: {why}"))
     }
 
+    /// The failure of a member with another digest than it is called by.
+    pub fn forged(&self, path: &str, digest: &str) -> Failure {
+        self.wrong(path, format!("its content has the digest {digest}"))
+    }
+
     /// The failure of the archive as a whole.
     pub fn refused(&self, why: impl std::fmt::Display) -> Failure {
         refused(&self.shown, why)

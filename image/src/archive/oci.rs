@@ -152,13 +152,10 @@ fn image(reader: &Reader, entry: &Entry, foreign: &mut Vec<String>) -> Result<Op
         let form = reader.form(reader.members.get(&path(reader, layer)?)?)?;
         packed.extend(form.map(|form| (layer.digest.clone(), Packed { form, diff: diff.clone() })));
     }
-    let mut blobs = Vec::new();
-    for descriptor in manifest.layers.iter().chain([&manifest.config, &entry.descriptor]) {
-        if blobs.iter().any(|blob: &Blob| blob.digest == descriptor.digest) {
-            continue;
-        }
-        blobs.push(check(reader, descriptor, &path(reader, descriptor)?)?);
-    }
+    let found = |descriptor: &Descriptor| find(reader, descriptor, &path(reader, descriptor)?);
+    let mut blobs = manifest.layers.iter().map(found).collect::<Result<Vec<_>>>()?;
+    blobs.push(check(reader, &manifest.config, &config_path)?);
+    blobs.push(check(reader, &entry.descriptor, &manifest_path)?);
     Ok(Some(Image {
         names: Vec::new(),
         manifest: entry.descriptor.clone(),
@@ -176,16 +173,23 @@ fn path(reader: &Reader, descriptor: &Descriptor) -> Result<String> {
     }
 }
 
-/// A blob whose length and digest are those of its descriptor.
-fn check(reader: &Reader, descriptor: &Descriptor, path: &str) -> Result<Blob> {
+/// A blob of the length that its descriptor says.
+fn find(reader: &Reader, descriptor: &Descriptor, path: &str) -> Result<Blob> {
     let member = reader.members.get(path)?;
     if member.size != descriptor.size {
         let why = format!("has {} bytes, its descriptor says {}", member.size, descriptor.size);
         return Err(reader.members.wrong(path, why).into());
     }
-    let digest = reader.hash(member)?;
+    let source = Source::Member(member.clone());
+    Ok(Blob { digest: descriptor.digest.clone(), size: member.size, source, is_checked: false })
+}
+
+/// The same with the digest that its descriptor says.
+fn check(reader: &Reader, descriptor: &Descriptor, path: &str) -> Result<Blob> {
+    let blob = find(reader, descriptor, path)?;
+    let digest = reader.hash(reader.members.get(path)?)?;
     if digest != descriptor.digest {
-        return Err(reader.members.wrong(path, format!("its content has the digest {digest}")).into());
+        return Err(reader.members.forged(path, &digest).into());
     }
-    Ok(Blob { digest, size: member.size, source: Source::Member(member.clone()) })
+    Ok(Blob { is_checked: true, ..blob })
 }

@@ -53,7 +53,17 @@ pub enum Source {
     Bytes(Vec<u8>),
 }
 
-/// A blob, its digest checked.
+impl Source {
+    /// Its path in the archive.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Source::Member(member) => Some(&member.path),
+            Source::Bytes(_) => None,
+        }
+    }
+}
+
+/// A blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// `sha256:` and 64 hexadecimal digits.
@@ -62,6 +72,9 @@ pub struct Blob {
     pub size: u64,
     /// Where its content is.
     pub source: Source,
+    /// Whether its digest is known to be that of its content. If not, whoever sends it checks it on the way: most layers
+    /// are on the machine already, and need not be read at all.
+    pub is_checked: bool,
 }
 
 /// How a layer is compressed.

@@ -217,9 +217,13 @@ fn content_that_is_not_what_its_digest_says_is_refused() {
     let tar = docker(&[("a/layer.tar", b"forged")], &config("amd64", &[b"true"]));
     refused(&tar, "a/layer.tar", "the configuration says");
     let (mut tar, _) = oci("x", b"layer", &config("amd64", &[b"layer"]));
+    let honest = std::mem::replace(&mut tar.0[1].3, config("amd64", &[b"lAyer"]).to_string().into_bytes());
+    refused(&tar, &tar.0[1].0, "its content has the digest");
+    tar.0[1].3 = honest;
     let path = tar.0[0].0.clone();
     tar.0[0].3 = b"LAYER".to_vec();
-    refused(&tar, &path, "its content has the digest");
+    let checked: Vec<_> = read(&tar.bytes()).unwrap()[0].blobs.iter().map(|blob| blob.is_checked).collect();
+    assert_eq!(checked, [false, true, true], "a layer is checked on its way");
     tar.0[0].3 = b"longer than that".to_vec();
     refused(&tar, &path, "its descriptor says 5");
     tar.0.remove(0);

@@ -1,6 +1,7 @@
 //! What goes into the window: a blob as it is, or a compressed layer unpacked and checked.
 
-use crate::archive::{Blob, Form, Packed, named};
+use super::send::reader;
+use crate::archive::{Blob, Form, Members, Packed, named};
 use crate::exit::{Code, Failure};
 use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
@@ -27,16 +28,21 @@ pub struct Stream<'a> {
 }
 
 enum Kind<'a> {
-    Blob(&'a Blob),
+    Blob { blob: &'a Blob, members: &'a Members, hash: Option<Box<Hash>> },
     Layer { packed: &'a Packed, blob: &'a str, hash: Box<Hash> },
 }
 
 impl<'a> Stream<'a> {
-    /// A blob as it is; its digest has been checked.
-    pub fn blob(content: Box<dyn Read + 'a>, blob: &'a Blob) -> Stream<'a> {
+    /// A blob as it is.
+    ///
+    /// # Errors
+    /// When the archive cannot be read.
+    pub fn blob(members: &'a Members, blob: &'a Blob) -> Result<Stream<'a>> {
         let consumed = Rc::default();
-        let content = Box::new(Counted { content, count: Rc::clone(&consumed) });
-        Stream { content, consumed, kind: Kind::Blob(blob), given: 0, chunk: Vec::new(), is_over: blob.size == 0 }
+        let content = Box::new(Counted { content: reader(members, blob, 0)?, count: Rc::clone(&consumed) });
+        let hash = (!blob.is_checked).then(|| Box::new(Hash::new(&SHA256)));
+        let kind = Kind::Blob { blob, members, hash };
+        Ok(Stream { content, consumed, kind, given: 0, chunk: Vec::new(), is_over: blob.size == 0 })
     }
 
     /// A compressed layer as it was before.
@@ -61,9 +67,12 @@ impl<'a> Stream<'a> {
         let read = self.content.by_ref().take(wanted as u64).read_to_end(&mut self.chunk);
         self.given += self.chunk.len() as u64;
         match &mut self.kind {
-            Kind::Blob(blob) => {
+            Kind::Blob { blob, hash, .. } => {
                 read.context("reading the archive")?;
                 anyhow::ensure!(!self.chunk.is_empty(), "the archive has become shorter while it was read");
+                if let Some(hash) = hash {
+                    hash.update(&self.chunk);
+                }
                 self.is_over = self.given >= blob.size;
             }
             Kind::Layer { blob, hash, .. } => {
@@ -91,7 +100,7 @@ impl<'a> Stream<'a> {
     /// What it is, as the machine is told.
     pub fn kind(&self) -> &'static str {
         match self.kind {
-            Kind::Blob(_) => "blob",
+            Kind::Blob { .. } => "blob",
             Kind::Layer { .. } => "layer",
         }
     }
@@ -99,7 +108,7 @@ impl<'a> Stream<'a> {
     /// The digest of what it gives.
     pub fn digest(&self) -> &str {
         match self.kind {
-            Kind::Blob(blob) => &blob.digest,
+            Kind::Blob { blob, .. } => &blob.digest,
             Kind::Layer { packed, .. } => &packed.diff,
         }
     }
@@ -109,12 +118,17 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// `Refused` when it was not.
     pub fn check(self) -> Result<()> {
-        let Kind::Layer { packed, blob, hash } = self.kind else { return Ok(()) };
-        let got = named(hash.finish().as_ref());
-        if got == packed.diff {
-            return Ok(());
+        match self.kind {
+            Kind::Blob { hash: None, .. } => Ok(()),
+            Kind::Blob { blob, members, hash: Some(hash) } => match named(hash.finish().as_ref()) {
+                got if got == blob.digest => Ok(()),
+                got => Err(members.forged(blob.source.path().unwrap_or(&blob.digest), &got).into()),
+            },
+            Kind::Layer { packed, blob, hash } => match named(hash.finish().as_ref()) {
+                got if got == packed.diff => Ok(()),
+                got => Err(refused(blob, format!("unpacks to {got}, the configuration says {}", packed.diff)).into()),
+            },
         }
-        Err(refused(blob, format!("unpacks to {got}, the configuration says {}", packed.diff)).into())
     }
 }
 
@@ -189,10 +203,22 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_ends_where_its_size_says() {
-        let blob = Blob { digest: "d".into(), size: 8192, source: crate::archive::Source::Bytes(vec![3; 8192]) };
-        let mut stream = Stream::blob(Box::new(&[3_u8; 8192][..]), &blob);
+    fn a_blob_ends_where_its_size_says_and_is_checked_unless_it_was() {
+        let members = Members::read(tempfile::tempfile().unwrap(), "x.tar").unwrap();
+        let content = vec![3; 8192];
+        let blob = |named: &[u8], is_checked| {
+            let source = crate::archive::Source::Bytes(content.clone());
+            Blob { digest: digest(named), size: 8192, source, is_checked }
+        };
+        let right = blob(&content, false);
+        let mut stream = Stream::blob(&members, &right).unwrap();
         assert_eq!((stream.next(4096).unwrap().len(), stream.is_over()), (4096, false));
         assert_eq!((stream.next(4096).unwrap().len(), stream.is_over()), (4096, true));
+        assert!(stream.check().is_ok());
+        let forged = blob(b"another", false);
+        let failure = Failure::of(drain(Stream::blob(&members, &forged).unwrap(), 4096).unwrap_err());
+        let why = format!("x.tar: {}: its content has the digest {}", forged.digest, right.digest);
+        assert_eq!((failure.code, failure.message), (Code::Refused, why));
+        assert!(drain(Stream::blob(&members, &blob(b"known", true)).unwrap(), 4096).is_ok());
     }
 }

@@ -26,6 +26,10 @@ struct Machine {
     /// What it says to the last step instead of making the image.
     says: Option<(u16, &'static str)>,
     requests: Vec<String>,
+    /// The digests of pieces as they came.
+    order: Vec<String>,
+    /// The manifests that were told with them.
+    manifests: Vec<String>,
     /// Whether it loses every blob that came through its window.
     forgets: bool,
     /// Its disk, where it has a window.
@@ -67,7 +71,9 @@ impl Machine {
         let window = self.disk.as_ref().unwrap().window();
         let mark = format!("skerry window 0 {} 0\n\0", question["serial"]);
         assert!(window.starts_with(mark.as_bytes()), "no {mark:?}");
+        self.manifests.push(question["manifest"]["digest"].as_str().unwrap().to_owned());
         for piece in question["pieces"].as_array().unwrap() {
+            self.order.push(piece["digest"].as_str().unwrap().to_owned());
             let number = |key: &str| piece[key].as_u64().unwrap() as usize;
             assert!(number("at").is_multiple_of(BLOCK as usize) && number("at") > 0);
             let name = format!("{} {}", piece["kind"].as_str().unwrap(), piece["digest"].as_str().unwrap());
@@ -178,7 +184,8 @@ impl Machine {
 fn image(contents: &[&[u8]]) -> (Archive, Image) {
     let blob = |content: &&[u8]| {
         let described = Descriptor::of("x", content);
-        Blob { digest: described.digest, size: described.size, source: Source::Bytes(content.to_vec()) }
+        let source = Source::Bytes(content.to_vec());
+        Blob { digest: described.digest, size: described.size, source, is_checked: false }
     };
     let manifest = Descriptor::of("m", contents[0]);
     let image = Image {
@@ -287,6 +294,32 @@ fn a_compressed_layer_goes_through_the_window_unpacked_too() {
     machine.lock().unwrap().blobs.clear();
     let failure = Failure::of(run_by(&api, &way, &archive, &image).unwrap_err());
     assert!(failure.code == Code::Refused && failure.message.contains("unpacks to"), "{}", failure.message);
+}
+
+#[test]
+fn a_blob_that_is_not_what_its_digest_says_is_never_whole_on_the_machine() {
+    let (_folder, machine, api, way) = at_hand(None, false);
+    let (archive, mut image) = image(&[b"one", &vec![5; 9 * BLOCK as usize]]);
+    image.blobs[1].source = Source::Bytes(vec![6; 9 * BLOCK as usize]);
+    let failure = Failure::of(run_by(&api, &way, &archive, &image).unwrap_err());
+    assert_eq!(failure.code, Code::Refused);
+    assert!(failure.message.contains("its content has the digest"), "{}", failure.message);
+    let machine = machine.lock().unwrap();
+    assert!(!machine.blobs.contains_key(&image.blobs[1].digest) && !machine.parts.is_empty());
+    assert!(!machine.requests.iter().any(|line| line.contains("/skerry/v1/images ")), "{:?}", machine.requests);
+}
+
+#[test]
+fn the_machine_is_told_the_manifest_and_gets_it_first() {
+    let (_folder, machine, api, way) = at_hand(None, false);
+    let (archive, mut image) = image(&[b"layer", b"config", b"manifest"]);
+    image.id.clone_from(&image.blobs[1].digest);
+    image.manifest = Descriptor::of("m", b"manifest");
+    run_by(&api, &way, &archive, &image).unwrap();
+    let machine = machine.lock().unwrap();
+    assert_eq!(machine.order.last(), Some(&image.blobs[0].digest), "{:?}", machine.order);
+    // Each half holds two of them.
+    assert_eq!(machine.manifests, [image.manifest.digest.clone(), image.manifest.digest]);
 }
 
 #[test]

@@ -6,15 +6,14 @@
 //! that disk and places are the right ones. One load of a cluster at a time has its window; others take the network.
 
 use super::Road;
+use super::filling::Filling;
 use super::send::{Wanted, reader};
 use super::stream::Stream;
 use crate::archive::{Image, Members};
-use crate::cluster::access::json_of;
 use crate::cluster::{self, Cluster, emulator};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::fcntl::Flock;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -22,6 +21,8 @@ use std::os::unix::fs::FileExt;
 pub const BLOCK: u64 = 4096;
 /// Places that a window may lie in; the machine looks for at most 32.
 const PLACES_MAX: usize = 64;
+/// The smallest window with two halves, a block for the mark aside.
+const WINDOW_BYTES_MIN: u64 = 4 * BLOCK;
 /// The largest window that is believed in.
 const WINDOW_BYTES_MAX: u64 = 1 << 30;
 /// Held by the load that has the window.
@@ -57,14 +58,16 @@ impl Way {
     /// The window of a load, if it is where the machine says.
     pub fn window<'a>(&'a self, load: &'a str, offer: &Offer) -> Option<Window<'a>> {
         let bytes: u64 = offer.places.iter().map(|place| place.length.min(WINDOW_BYTES_MAX)).sum();
-        let is_sound = offer.places.len() <= PLACES_MAX && (2 * BLOCK..=WINDOW_BYTES_MAX).contains(&bytes);
+        let is_even = offer.places.iter().all(|place| place.length.is_multiple_of(BLOCK));
+        let is_large_enough = (WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX).contains(&bytes);
+        let is_sound = offer.places.len() <= PLACES_MAX && is_even && is_large_enough;
         let is_marked = |(index, place): (usize, &Place)| {
             let mark = mark(load, 0, index);
             let mut found = vec![0; mark.len() + 1];
             self.disk.read_exact_at(&mut found, place.at).is_ok() && found == [mark.as_bytes(), b"\0"].concat()
         };
         let is_ours = is_sound && offer.places.iter().enumerate().all(is_marked);
-        is_ours.then(|| Window { disk: &self.disk, load, places: offer.places.clone(), bytes, serial: 0 })
+        is_ours.then(|| Window { disk: &self.disk, load, places: offer.places.clone(), bytes })
     }
 }
 
@@ -79,12 +82,32 @@ pub struct Window<'a> {
     load: &'a str,
     places: Vec<Place>,
     bytes: u64,
-    serial: u64,
 }
 
 impl Window<'_> {
-    /// Writes bytes at a place in the window.
-    fn write(&self, mut content: &[u8], at: u64) -> std::io::Result<()> {
+    /// The load that has it.
+    pub fn load(&self) -> &str {
+        self.load
+    }
+
+    /// How long it is, a number of whole blocks.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Marks it as filled for this time, counted from 1 on.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn mark(&self, serial: u64) -> std::io::Result<()> {
+        self.write(&[mark(self.load, serial, 0).as_bytes(), b"\0"].concat(), 0)
+    }
+
+    /// Writes bytes at a place in it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&self, mut content: &[u8], at: u64) -> std::io::Result<()> {
         let mut begins = 0;
         for place in &self.places {
             let inside = (at.max(begins) - begins).min(place.length);
@@ -103,7 +126,8 @@ impl Window<'_> {
 /// Sends all that is wanted. `sent` grows by the bytes of blobs.
 ///
 /// # Errors
-/// `Refused` when a layer does not unpack to what the configuration says; what disk and machine say.
+/// `Refused` when a blob is not what its digest says, or a layer does not unpack to what the configuration says; what
+/// disk and machine say.
 pub fn all(
     road: &Road,
     window: Window,
@@ -115,74 +139,21 @@ pub fn all(
     let packed = |wanted: &Wanted| image.packed.get(&wanted.blob.digest);
     // A compressed layer is read twice: for what is unpacked, and for what is kept.
     let bytes = |wanted: &Wanted| wanted.blob.size * if packed(wanted).is_some() { 2 } else { 1 };
-    let mut filling =
-        Filling { road, window, at: BLOCK, pieces: Vec::new(), done: 0, total: wanted.iter().map(bytes).sum() };
-    for wanted in wanted {
-        if let Some(packed) = packed(wanted) {
-            let content = reader(members, wanted.blob, 0)?;
-            filling.add(Stream::unpacked(content, packed, &wanted.blob.digest)?)?;
-        }
-        filling.add(Stream::blob(reader(members, wanted.blob, 0)?, wanted.blob))?;
-        *sent += wanted.blob.size;
-    }
-    filling.hand_over()
-}
-
-/// The window as it is filled.
-struct Filling<'a> {
-    road: &'a Road<'a>,
-    window: Window<'a>,
-    /// Where the next piece begins.
-    at: u64,
-    pieces: Vec<Value>,
-    done: u64,
-    total: u64,
-}
-
-impl Filling<'_> {
-    /// Puts a whole stream in, handing the window over as often as it is full.
-    fn add(&mut self, mut stream: Stream) -> Result<()> {
-        let mut offset = 0;
-        loop {
-            if self.at >= self.window.bytes {
-                self.hand_over()?;
+    let (manifest, total) = (&image.manifest, wanted.iter().map(bytes).sum());
+    // With manifest and configuration the machine unpacks layers while others are on their way.
+    let (leading, layers): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|wanted| [&manifest.digest, &image.id].contains(&&wanted.blob.digest));
+    std::thread::scope(|scope| {
+        let mut filling = Filling::new(road, scope, window, manifest, total);
+        for wanted in leading.into_iter().chain(layers) {
+            if let Some(packed) = packed(wanted) {
+                let content = reader(members, wanted.blob, 0)?;
+                filling.add(Stream::unpacked(content, packed, &wanted.blob.digest)?)?;
             }
-            let (begins, mut length) = (self.at, 0);
-            while self.at < self.window.bytes && !stream.is_over() {
-                self.road.interrupt.check()?;
-                let chunk = stream.next(self.window.bytes - self.at)?;
-                self.window.write(chunk, self.at).context("writing to the machine's disk")?;
-                length += chunk.len() as u64;
-                self.at = begins + length.next_multiple_of(BLOCK);
-                (self.road.progress)(self.done + stream.consumed(), self.total);
-            }
-            let (kind, digest, last) = (stream.kind(), stream.digest(), stream.is_over());
-            self.pieces.push(json!({
-                "kind": kind, "digest": digest, "offset": offset, "length": length, "at": begins, "last": last,
-            }));
-            offset += length;
-            if last {
-                self.done += stream.consumed();
-                return stream.check();
-            }
+            filling.add(Stream::blob(members, wanted.blob)?)?;
+            *sent += wanted.blob.size;
         }
-    }
-
-    /// Marks the window and has the machine take what is in it.
-    fn hand_over(&mut self) -> Result<()> {
-        if self.pieces.is_empty() {
-            return Ok(());
-        }
-        self.window.serial += 1;
-        let mark = [mark(self.window.load, self.window.serial, 0).as_bytes(), b"\0"].concat();
-        self.window.write(&mark, 0).context("writing to the machine's disk")?;
-        let question = json!({
-            "load": self.window.load, "serial": self.window.serial, "pieces": std::mem::take(&mut self.pieces),
-        });
-        self.at = BLOCK;
-        let body = question.to_string();
-        let answer = self.road.api.post("/skerry/v1/images/pieces", "application/json", &mut body.as_bytes())?;
-        // Read to its end, so that the next question can take the same connection.
-        json_of(answer).map(drop)
-    }
+        filling.hand_over()?;
+        filling.taken()
+    })
 }
