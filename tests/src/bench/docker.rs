@@ -56,7 +56,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
             format!("{:.3}", sent / LAYER_BYTES as f64),
         );
         bench.note(format!("plain copy of 32 MiB onto the state disk, median of {}", copies.len()), rate(copy));
-        let ratio = format!("{:.1}", load.as_secs_f64() / copy.as_secs_f64());
+        let ratio = format!("{:.2}", load.as_secs_f64() / copy.as_secs_f64());
         bench.note("image load against a plain copy".to_owned(), ratio);
     }
     bench.touch();
