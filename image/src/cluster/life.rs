@@ -77,11 +77,20 @@ fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// When a process was started; none when it is gone or only waits to be reaped (proc_pid_stat(5), fields 3 and 22).
+/// When a process was started; none when it is gone, or as good as gone.
 fn ticks(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    if matches!(fields.first(), Some(&("Z" | "X"))) {
+    ticks_of(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// `PF_EXITING` of the kernel's `include/linux/sched.h`: to give back its memory takes a process a while.
+const EXITING: u64 = 0x4;
+
+/// Of proc_pid_stat(5): fields 3 (state), 9 (flags) and 22 (start time).
+fn ticks_of(stat: &str) -> Option<u64> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let is_reaped_soon = matches!(fields.first(), Some(&("Z" | "X")));
+    let flags: u64 = fields.get(6)?.parse().ok()?;
+    if is_reaped_soon || flags & EXITING != 0 {
         return None;
     }
     fields.get(19)?.parse().ok()
@@ -92,12 +101,13 @@ fn ticks(pid: u32) -> Option<u64> {
 /// # Errors
 /// When a machine runs that cannot be taken over.
 pub async fn reach(cluster: &Cluster) -> Result<Option<Supervisor>> {
+    let runs = || Running::read(cluster).is_some_and(|running| running.is_alive());
     for _ in 0..REACH_TRIES {
         if let Some(mut supervisor) = Supervisor::connect(cluster).await? {
             // One that is just being killed still takes connections and answers none; one whose machine has ended says
-            // its last words.
+            // its last words, or has not heard of it yet.
             match supervisor.ask::<Report>(&json!({"do": "status"})).await {
-                Ok(report) if report.end.is_none() => return Ok(Some(supervisor)),
+                Ok(report) if report.end.is_none() && runs() => return Ok(Some(supervisor)),
                 Ok(_) | Err(_) => {}
             }
         }
@@ -106,7 +116,6 @@ pub async fn reach(cluster: &Cluster) -> Result<Option<Supervisor>> {
             tokio::time::sleep(REACH_AGAIN).await;
             continue;
         }
-        let runs = || Running::read(cluster).is_some_and(|running| running.is_alive());
         if !runs() {
             return Ok(None);
         }
@@ -198,5 +207,16 @@ mod tests {
         assert!(mine.is_alive());
         assert!(!Running { ticks: mine.ticks + 1, ..mine.clone() }.is_alive());
         assert!(!Running { boot: "another".to_owned(), ..mine }.is_alive());
+    }
+
+    #[test]
+    fn a_process_that_gives_back_its_memory_is_gone() {
+        let stat = |state: &str, flags: u64| {
+            format!("7 (qemu) x) {state} 1 7 7 0 -1 {flags} 0 0 0 0 1 1 0 0 20 0 5 0 4711 99 9 9 9")
+        };
+        assert_eq!(ticks_of(&stat("S", 0x0040_0140)), Some(4711));
+        assert_eq!(ticks_of(&stat("R", 0x0040_0144)), None, "it is exiting");
+        assert_eq!(ticks_of(&stat("Z", 0x0040_0140)), None, "nobody has reaped it");
+        assert_eq!(ticks_of("7 (qemu) S 1"), None);
     }
 }

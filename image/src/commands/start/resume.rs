@@ -130,11 +130,12 @@ pub async fn clock(context: &Context, cluster: &Cluster, deadline: Instant) -> R
 /// Sets the clock of a machine that runs, which is right most of the time. One of an older image cannot be told.
 ///
 /// # Errors
-/// When the credentials cannot be read.
+/// When the credentials cannot be read, or the machine has ended meanwhile.
 pub async fn clock_again(cluster: &Cluster, output: &Output) -> Result<()> {
     let api = Api::of(cluster)?;
     match tokio::task::spawn_blocking(move || set_clock(&api)).await? {
         Err(error) if error.downcast_ref::<Answered>().is_none_or(|answered| answered.code != 404) => {
+            life::running(cluster).await?;
             output.warn(&format!("setting the machine's clock: {error:#}"));
         }
         Err(_) | Ok(0) => {}
