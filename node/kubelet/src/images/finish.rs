@@ -59,16 +59,18 @@ impl Images {
         }
         let names = target.names.iter().map(|name| normalise(name)).collect::<Result<BTreeSet<_>, _>>()?;
         let load = &target.load;
-        let (plan, mut there) = self.plan(load, &target.manifest).await?;
-        let layers = at_once(plan.layers.iter().map(|layer| self.complete(load, &layer.blob)).collect());
+        let plan = self.plan(load, &target.manifest).await?;
+        let parts = at_once(plan.parts().map(|part| self.complete(load, part)).collect());
         // Both to their ends: half a step of unpacking would be in the way of the next attempt.
-        let (layers, unpacked) = tokio::join!(layers, self.unpack(load, &plan));
-        there.extend(layers?);
+        let (parts, unpacked) = tokio::join!(parts, self.unpack(load, &plan));
+        // A layer may be in an image many times.
+        let parts: HashMap<Digest, Labels> = parts?.into_iter().collect();
         unpacked?;
         // Each change is a wait for the disk: only what lacks labels gets them.
-        let lacking = there.iter().filter(|(digest, labels)| plan.lacks(digest, labels));
-        let lacking = lacking.filter_map(|(digest, _)| Some((digest.clone(), plan.labels.get(digest)?.clone())));
-        at_once(lacking.map(|(digest, labels)| self.label(digest, labels)).collect()).await?;
+        let lacking = parts
+            .into_iter()
+            .filter_map(|(part, there)| plan.lacking(&part, &there).map(|labels| (part, labels.clone())));
+        at_once(lacking.map(|(part, labels)| self.label(part, labels)).collect()).await?;
         at_once(names.iter().map(|name| self.record(name, &target.manifest, &labels)).collect()).await?;
         // Its names hold it from here on, and nobody needs to wait for the end of the load alone.
         let id = plan.config.digest;
@@ -83,21 +85,34 @@ impl Images {
         self.close_lease(load).await
     }
 
-    /// The plan of the image with this manifest, and the labels of the two blobs that it was read from.
-    async fn plan(&self, load: &Load, manifest: &Descriptor) -> Result<(Plan, HashMap<Digest, Labels>), Fault> {
+    /// The plan of the image with this manifest.
+    async fn plan(&self, load: &Load, manifest: &Descriptor) -> Result<Plan, Fault> {
         if !manifest.is_manifest() {
             let message = format!("{} is no manifest of one image", manifest.media_type);
             return Err(Fault::invalid("manifest.mediaType", message));
         }
-        let its_labels = self.complete(load, manifest).await?;
-        let parsed = Manifest::parse(&self.read_all(&manifest.digest, MANIFEST_BYTES_MAX).await?)?;
-        let config_labels = self.complete(load, &parsed.config).await?;
-        let config = Config::parse(&self.read_all(&parsed.config.digest, CONFIG_BYTES_MAX).await?)?;
-        Ok((Plan::of(manifest, parsed, &config)?, [its_labels, config_labels].into()))
+        match self.planned(load, manifest) {
+            Some(plan) => Ok(plan),
+            None => self.read_plan(load, manifest).await,
+        }
     }
 
-    async fn read_all(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Fault> {
-        self.read(digest, bytes_max).await?.ok_or_else(|| Fault::NotFound(format!("blob {digest} has not been sent")))
+    /// Puts the plan together from what has been sent.
+    ///
+    /// # Errors
+    /// `NotFound` when manifest or configuration have not, `Invalid` when they are none, or not for this machine.
+    pub(super) async fn read_plan(&self, load: &Load, manifest: &Descriptor) -> Result<Plan, Fault> {
+        let parsed = Manifest::parse(&self.read_sent(load, &manifest.digest, MANIFEST_BYTES_MAX).await?)?;
+        let config = Config::parse(&self.read_sent(load, &parsed.config.digest, CONFIG_BYTES_MAX).await?)?;
+        Plan::of(manifest, parsed, &config)
+    }
+
+    async fn read_sent(&self, load: &Load, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Fault> {
+        let content = match self.arrived_content(load, digest, bytes_max).await? {
+            Some(content) => Some(content),
+            None => self.read(digest, bytes_max).await?,
+        };
+        content.ok_or_else(|| Fault::NotFound(format!("blob {digest} has not been sent")))
     }
 
     /// Checks that a blob is there with the promised length. Its name and its labels.

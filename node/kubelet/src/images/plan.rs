@@ -46,10 +46,15 @@ impl Plan {
         Ok(Plan { manifest: target.clone(), config: manifest.config, layers, labels })
     }
 
-    /// What this part lacks, which has these labels.
-    pub fn lacks(&self, part: &Digest, there: &Labels) -> bool {
+    /// The labels that a part must get which has these; none when it lacks none.
+    pub fn lacking(&self, part: &Digest, there: &Labels) -> Option<&Labels> {
         let has = |(name, value): (&String, &String)| there.get(name) == Some(value);
-        self.labels.get(part).is_some_and(|wanted| !wanted.iter().all(has))
+        self.labels.get(part).filter(|wanted| !wanted.iter().all(has))
+    }
+
+    /// All its blobs.
+    pub fn parts(&self) -> impl Iterator<Item = &Descriptor> {
+        [&self.manifest, &self.config].into_iter().chain(self.layers.iter().map(|layer| &layer.blob))
     }
 }
 
@@ -99,9 +104,10 @@ mod tests {
         assert_eq!(plan.labels[&layer], expected(&[("containerd.io/uncompressed", &diff)]));
 
         let more = expected(&[("containerd.io/uncompressed", &diff), ("other", &config)]);
-        assert!(!plan.lacks(&layer, &more));
-        assert!(plan.lacks(&layer, &expected(&[("containerd.io/uncompressed", &config)])));
-        assert!(plan.lacks(&layer, &Labels::new()));
-        assert!(!plan.lacks(&diff, &Labels::new()), "nobody asks anything of it");
+        assert_eq!(plan.lacking(&layer, &more), None);
+        let wrong = expected(&[("containerd.io/uncompressed", &config)]);
+        assert_eq!(plan.lacking(&layer, &wrong), Some(&plan.labels[&layer]));
+        assert_eq!(plan.lacking(&layer, &Labels::new()), Some(&plan.labels[&layer]));
+        assert_eq!(plan.lacking(&diff, &Labels::new()), None, "nobody asks anything of it");
     }
 }

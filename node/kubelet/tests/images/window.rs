@@ -124,11 +124,9 @@ async fn layers_are_unpacked_and_labels_given_while_other_parts_are_on_their_way
     let made = made::image(&[("first", &[1; 2_000_000]), ("second", &[2; 2_000_000]), ("third", b"3")]);
     let begun = images.begin_at_hand(&made.told()).await.unwrap();
     let target = made.target(&begun.load, &["ahead:1"]);
-    let blob = |content: &[u8]| (Kind::Blob, Digest::of(content), content.to_vec());
     let fill = |contents: &[&[u8]]| {
-        let blobs = contents.iter().map(|content| blob(content));
         let filling = Filling(Vec::new(), Some(target.clone()));
-        blobs.fold(filling, |filling, (kind, digest, content)| filling.with(kind, &digest, &content))
+        contents.iter().fold(filling, |filling, content| filling.with(Kind::Blob, &Digest::of(content), content))
     };
     // The upper one waits for the lower one.
     let first = fill(&[&made.manifest, &made.config, &made.layers[1]]);

@@ -4,7 +4,7 @@
 
 use super::{Held, Kind};
 use crate::images::fault::failed;
-use crate::images::manifest::{CONFIG_BYTES_MAX, Config, Descriptor, MANIFEST_BYTES_MAX, Manifest};
+use crate::images::manifest::Descriptor;
 use crate::images::plan::{Labels, Plan};
 use crate::images::unpack::{Unpacked, Until};
 use crate::images::{Digest, Fault, Images, Load};
@@ -44,34 +44,33 @@ impl Images {
 
     /// The plan of a load's image; none as long as parts of it are missing.
     async fn plan_ahead<'a>(&self, held: &'a Held, manifest: &Descriptor) -> Option<&'a Plan> {
-        let read = async || match self.read_plan(held, manifest).await {
-            Ok(plan) => plan.ok_or(()),
+        match held.ahead.plan.get_or_try_init(|| self.read_plan(&held.load, manifest)).await {
+            Ok(plan) => Some(plan).filter(|plan| plan.manifest == *manifest),
+            // What it is of is still on its way.
+            Err(Fault::NotFound(_)) => None,
             Err(error) => {
                 tracing::info!(%error, "the image of a load is looked at when it is whole");
-                Err(())
+                None
             }
-        };
-        let plan = held.ahead.plan.get_or_try_init(read).await.ok()?;
-        (plan.manifest == *manifest).then_some(plan)
-    }
-
-    async fn read_plan(&self, held: &Held, manifest: &Descriptor) -> Result<Option<Plan>, Fault> {
-        let Some(bytes) = self.read_arrived(held, &manifest.digest, MANIFEST_BYTES_MAX).await? else {
-            return Ok(None);
-        };
-        let parsed = Manifest::parse(&bytes)?;
-        let config = self.read_arrived(held, &parsed.config.digest, CONFIG_BYTES_MAX).await?;
-        let Some(config) = config else { return Ok(None) };
-        Plan::of(manifest, parsed, &Config::parse(&config)?).map(Some)
-    }
-
-    /// A blob that has arrived with this load, or was there before.
-    async fn read_arrived(&self, held: &Held, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Fault> {
-        let (parts, its) = (held.parts.clone(), digest.clone());
-        let part = tokio::task::spawn_blocking(move || parts.content(Kind::Blob, &its, bytes_max));
-        match part.await.map_err(failed("window"))?? {
-            Some(content) => Ok(Some(content)),
-            None => self.read(digest, bytes_max).await,
         }
+    }
+
+    /// The plan that was made ahead for an image.
+    pub(in crate::images) fn planned(&self, load: &Load, manifest: &Descriptor) -> Option<Plan> {
+        let held = self.landing.as_ref().and_then(|landing| landing.held(load))?;
+        held.ahead.plan.get().filter(|plan| plan.manifest == *manifest).cloned()
+    }
+
+    /// All of a short blob that came through the window with this load.
+    pub(in crate::images) async fn arrived_content(
+        &self,
+        load: &Load,
+        digest: &Digest,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(held) = self.landing.as_ref().and_then(|landing| landing.held(load)) else { return Ok(None) };
+        let digest = digest.clone();
+        let part = tokio::task::spawn_blocking(move || held.parts.content(Kind::Blob, &digest, bytes_max));
+        part.await.map_err(failed("window"))?
     }
 }
