@@ -142,8 +142,7 @@ pub async fn running(cluster: &Cluster) -> Result<Supervisor> {
         return Ok(supervisor);
     }
     if saved::exists(cluster) {
-        let failure =
-            Failure::new(Code::NoCluster, format!("cluster {:?} is stopped, with its memory kept", cluster.name));
+        let failure = Failure::new(Code::NoCluster, format!("cluster {:?} {}", cluster.name, saved::WORDS));
         bail!(failure.advice(format!("skerry start --name {} lets it go on", cluster.name)));
     }
     let how = last_end(cluster).map(|end| format!(": the machine {}", end.words())).unwrap_or_default();

@@ -18,6 +18,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// How people are told of a cluster that has it.
+pub const WORDS: &str = "is stopped, with its memory kept";
 /// The memory, whole.
 pub const MEMORY: &str = "memory.saved";
 /// The memory while it is being written.

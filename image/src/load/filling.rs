@@ -38,7 +38,7 @@ impl<'scope, 'env> Filling<'scope, 'env> {
         manifest: &'env Descriptor,
         total: u64,
     ) -> Filling<'scope, 'env> {
-        let half = first(window.bytes());
+        let half = half(window.bytes(), 0);
         let (pieces, taking) = (Vec::new(), None);
         Filling { road, scope, window, manifest, half, pieces, serial: 0, taking, done: 0, total }
     }
@@ -91,8 +91,7 @@ impl<'scope, 'env> Filling<'scope, 'env> {
             "load": self.window.load(), "serial": self.serial, "pieces": std::mem::take(&mut self.pieces),
             "manifest": self.manifest,
         });
-        let halves = [first(self.window.bytes()), second(self.window.bytes())];
-        self.half = halves[usize::from(self.serial % 2 == 1)].clone();
+        self.half = half(self.window.bytes(), self.serial);
         let api = self.road.api;
         self.taking = Some(self.scope.spawn(move || {
             let body = question.to_string();
@@ -113,17 +112,10 @@ impl<'scope, 'env> Filling<'scope, 'env> {
     }
 }
 
-/// The first half of a window, behind the block with the mark.
-fn first(bytes: u64) -> Range<u64> {
-    BLOCK..middle(bytes)
-}
-
-fn second(bytes: u64) -> Range<u64> {
-    middle(bytes)..bytes
-}
-
-fn middle(bytes: u64) -> u64 {
-    (bytes / 2).next_multiple_of(BLOCK)
+/// The half of a window to be filled when it was handed over so often. The block with the mark is in none.
+fn half(bytes: u64, serial: u64) -> Range<u64> {
+    let middle = (bytes / 2).next_multiple_of(BLOCK);
+    if serial.is_multiple_of(2) { BLOCK..middle } else { middle..bytes }
 }
 
 #[cfg(test)]
@@ -133,7 +125,7 @@ mod tests {
     #[test]
     fn halves_are_whole_blocks_beside_the_mark_and_each_other() {
         for blocks in [4, 5, 6, 4096] {
-            let (one, two) = (first(blocks * BLOCK), second(blocks * BLOCK));
+            let (one, two) = (half(blocks * BLOCK, 0), half(blocks * BLOCK, 1));
             assert!(!one.is_empty() && !two.is_empty(), "{blocks}");
             assert_eq!((one.start, one.end, two.end), (BLOCK, two.start, blocks * BLOCK));
             assert!(one.end.is_multiple_of(BLOCK));

@@ -22,14 +22,16 @@ pub struct Stream<'a> {
     /// Bytes that were read of the archive.
     consumed: Rc<Cell<u64>>,
     kind: Kind<'a>,
+    /// Of what it gives; none for what has been checked.
+    hash: Option<Hash>,
     given: u64,
     chunk: Vec<u8>,
     is_over: bool,
 }
 
 enum Kind<'a> {
-    Blob { blob: &'a Blob, members: &'a Members, hash: Option<Box<Hash>> },
-    Layer { packed: &'a Packed, blob: &'a str, hash: Box<Hash> },
+    Blob { blob: &'a Blob, members: &'a Members },
+    Layer { packed: &'a Packed, blob: &'a str },
 }
 
 impl<'a> Stream<'a> {
@@ -40,9 +42,9 @@ impl<'a> Stream<'a> {
     pub fn blob(members: &'a Members, blob: &'a Blob) -> Result<Stream<'a>> {
         let consumed = Rc::default();
         let content = Box::new(Counted { content: reader(members, blob, 0)?, count: Rc::clone(&consumed) });
-        let hash = (!blob.is_checked).then(|| Box::new(Hash::new(&SHA256)));
-        let kind = Kind::Blob { blob, members, hash };
-        Ok(Stream { content, consumed, kind, given: 0, chunk: Vec::new(), is_over: blob.size == 0 })
+        let hash = (!blob.is_checked).then(|| Hash::new(&SHA256));
+        let kind = Kind::Blob { blob, members };
+        Ok(Stream { content, consumed, kind, hash, given: 0, chunk: Vec::new(), is_over: blob.size == 0 })
     }
 
     /// A compressed layer as it was before.
@@ -56,8 +58,8 @@ impl<'a> Stream<'a> {
             Form::Gzip => Box::new(MultiGzDecoder::new(counted)),
             Form::Zstd => Box::new(StreamingDecoder::new(counted).map_err(|error| refused(blob, error))?),
         };
-        let kind = Kind::Layer { packed, blob, hash: Box::new(Hash::new(&SHA256)) };
-        Ok(Stream { content, consumed, kind, given: 0, chunk: Vec::new(), is_over: false })
+        let (kind, hash) = (Kind::Layer { packed, blob }, Some(Hash::new(&SHA256)));
+        Ok(Stream { content, consumed, kind, hash, given: 0, chunk: Vec::new(), is_over: false })
     }
 
     /// The next bytes, at most so many; fewer than asked for only at its end.
@@ -66,23 +68,22 @@ impl<'a> Stream<'a> {
         self.chunk.clear();
         let read = self.content.by_ref().take(wanted as u64).read_to_end(&mut self.chunk);
         self.given += self.chunk.len() as u64;
-        match &mut self.kind {
-            Kind::Blob { blob, hash, .. } => {
+        match &self.kind {
+            Kind::Blob { blob, .. } => {
                 read.context("reading the archive")?;
                 anyhow::ensure!(!self.chunk.is_empty(), "the archive has become shorter while it was read");
-                if let Some(hash) = hash {
-                    hash.update(&self.chunk);
-                }
                 self.is_over = self.given >= blob.size;
             }
-            Kind::Layer { blob, hash, .. } => {
+            Kind::Layer { blob, .. } => {
                 read.map_err(|error| refused(blob, error))?;
                 if self.given > LAYER_BYTES_MAX {
                     return Err(refused(blob, format!("unpacks to more than {} GiB", LAYER_BYTES_MAX >> 30)).into());
                 }
-                hash.update(&self.chunk);
                 self.is_over = self.chunk.len() < wanted;
             }
+        }
+        if let Some(hash) = &mut self.hash {
+            hash.update(&self.chunk);
         }
         Ok(&self.chunk)
     }
@@ -117,18 +118,18 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     /// `Refused` when it was not.
-    pub fn check(self) -> Result<()> {
-        match self.kind {
-            Kind::Blob { hash: None, .. } => Ok(()),
-            Kind::Blob { blob, members, hash: Some(hash) } => match named(hash.finish().as_ref()) {
-                got if got == blob.digest => Ok(()),
-                got => Err(members.forged(blob.source.path().unwrap_or(&blob.digest), &got).into()),
-            },
-            Kind::Layer { packed, blob, hash } => match named(hash.finish().as_ref()) {
-                got if got == packed.diff => Ok(()),
-                got => Err(refused(blob, format!("unpacks to {got}, the configuration says {}", packed.diff)).into()),
-            },
+    pub fn check(mut self) -> Result<()> {
+        let Some(hash) = self.hash.take() else { return Ok(()) };
+        let got = named(hash.finish().as_ref());
+        if got == self.digest() {
+            return Ok(());
         }
+        Err(match self.kind {
+            Kind::Blob { blob, members } => members.forged(blob.source.path().unwrap_or(&blob.digest), &got).into(),
+            Kind::Layer { packed, blob } => {
+                refused(blob, format!("unpacks to {got}, the configuration says {}", packed.diff)).into()
+            }
+        })
     }
 }
 

@@ -35,9 +35,7 @@ async fn one(cluster: &Cluster) -> Found {
     let runs = Running::read(cluster).is_some_and(|running| running.is_alive());
     if !runs {
         return match last_end(cluster) {
-            _ if saved::exists(cluster) => {
-                ok(format!("{name} is stopped, with its memory kept: skerry start lets it go on"))
-            }
+            _ if saved::exists(cluster) => ok(format!("{name} {}: skerry start lets it go on", saved::WORDS)),
             Some(end) => ok(format!("{name} is stopped: the machine {}", end.words())),
             None => ok(format!("{name} is stopped")),
         };
